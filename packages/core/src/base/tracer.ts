@@ -1,0 +1,52 @@
+/**
+ * Typed events for every command, reply, phase and state change. The timeline, the tests' host log and the studio
+ * all live on these.
+ */
+export type TraceEvent =
+  | {
+      readonly kind: "command";
+      readonly device: string;
+      readonly queue: "control" | "cursor";
+      readonly sequence: number;
+      readonly type: number;
+      readonly object: number;
+    }
+  | {
+      readonly kind: "reply";
+      readonly device: string;
+      readonly queue: "control" | "cursor";
+      readonly sequence: number;
+      readonly type: number;
+      readonly reply: number;
+    }
+  | { readonly kind: "kick"; readonly device: string; readonly queue: "control" | "cursor" }
+  | {
+      readonly kind: "phase";
+      readonly device: string;
+      readonly phase: string;
+      readonly state: "begin" | "end" | "fail";
+      readonly detail?: string;
+    }
+  | {
+      readonly kind: "state";
+      readonly device: string;
+      readonly from: string;
+      readonly to: string;
+      readonly event: string;
+    }
+  | { readonly kind: "object"; readonly device: string; readonly object: number; readonly what: string }
+  | {
+      readonly kind: "message";
+      readonly device: string;
+      readonly level: "debug" | "info" | "warn" | "error";
+      readonly text: string;
+    };
+
+/** Where trace events go. `enabled` false lets hot paths skip the building of an event. */
+export interface Tracer {
+  readonly enabled: boolean;
+  trace(event: TraceEvent): void;
+}
+
+/** Hears nothing, costs nothing. */
+export const silentTracer: Tracer = { enabled: false, trace: () => {} };
