@@ -61,7 +61,7 @@ export default {
       severity: "error",
       comment: "another package is imported by its name and exports, never by a path into its folder",
       from: { path: "^packages/([^/]+)/src/" },
-      to: { path: "^packages/[^/]+/", pathNot: ["^packages/$1/", "^packages/[^/]+/dist/"], dependencyTypes: ["local"] },
+      to: { path: "^packages/[^/]+/", pathNot: "^packages/$1/", dependencyTypes: ["local"] },
     },
     {
       name: "sim-only-for-tests-and-lab",
