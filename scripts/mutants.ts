@@ -80,7 +80,7 @@ export function copyTree(root: string): string {
   const listed = execFileSync("git", ["ls-files", "-coz", "--exclude-standard"], { cwd: root, encoding: "utf8" });
   for (const path of listed.split("\0").filter((name) => name !== "" && existsSync(join(root, name)))) {
     mkdirSync(dirname(join(copy, path)), { recursive: true });
-    cpSync(join(root, path), join(copy, path));
+    cpSync(join(root, path), join(copy, path), { preserveTimestamps: true });
   }
   copyBuilds(root, copy);
   linkModules(root, copy);
