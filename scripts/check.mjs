@@ -12,7 +12,7 @@ const wireGenerator = "packages/core/scripts/generate-wire.ts";
 
 const tool = (file, ...args) => [join(root, "node_modules", file), ...args];
 const typeScript = (file, ...args) => ["--import", "tsx", join(root, file), ...args];
-const sources = [...packagesWithSources(), "examples", "scripts"].filter((folder) => existsSync(join(root, folder)));
+const sources = packagesWithSources().map((folder) => `${folder}/src`);
 
 ensureDependencies();
 

@@ -5,7 +5,7 @@
  * Run as a program, it checks every file of the tree and ends with 1 if a rule is broken.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -134,22 +134,28 @@ function treeFiles(root: string): TreeFile[] {
     .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
 }
 
-function packageFolders(root: string): PackageFolder[] {
-  const folder = join(root, "packages");
-  const begun = readdirSync(folder).filter((name) => existsSync(join(folder, name, "src")));
-  return begun.map((name) => {
-    const files = ["README.md", "tsconfig.json", "src/index.ts"].filter((file) => existsSync(join(folder, name, file)));
-    const manifest: Record<string, unknown> = JSON.parse(readFileSync(join(folder, name, "package.json"), "utf8"));
+/** The packages that have begun: those with a source file. `paths` are the tree's. */
+function packageFolders(root: string, paths: readonly string[]): PackageFolder[] {
+  const begun = new Set(paths.flatMap((path) => /^packages\/([^/]+)\/src\//.exec(path)?.[1] ?? []));
+  return [...begun].sort().map((name) => {
+    const folder = `packages/${name}/`;
+    const files = paths.filter((path) => path.startsWith(folder)).map((path) => path.slice(folder.length));
+    const manifest: Record<string, unknown> = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
     return { name, files, manifest };
   });
 }
 
 /** Every finding in the tree below `root`, one sentence each. */
 export function tidyTree(root: string): readonly string[] {
-  const inFiles = treeFiles(root).flatMap((file) =>
+  const files = treeFiles(root);
+  const inFiles = files.flatMap((file) =>
     Object.values(rules).flatMap((rule) => rule(file).map((sentence) => `${file.path}: ${sentence}`)),
   );
-  return [...inFiles, ...packageFolders(root).flatMap(packageSkeleton)];
+  const folders = packageFolders(
+    root,
+    files.map((file) => file.path),
+  );
+  return [...inFiles, ...folders.flatMap(packageSkeleton)];
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
