@@ -45,6 +45,7 @@ export type TraceEvent =
 /** Where trace events go. `enabled` false lets hot paths skip the building of an event. */
 export interface Tracer {
   readonly enabled: boolean;
+  /** Takes an event. Must not throw. */
   trace(event: TraceEvent): void;
 }
 

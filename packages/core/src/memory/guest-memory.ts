@@ -58,6 +58,8 @@ export interface RingMemory {
   load16(index: number): number;
   /** Writes the 16-bit word at index `index`, after everything published before, and before anything loaded after. */
   store16(index: number, value: number): void;
+  /** Writes a range through to the memory, where the arrays are a shadow. */
   publish(byteOffset: number, byteLength: number): void;
+  /** Reads a range in from the memory, where the arrays are a shadow. */
   refresh(byteOffset: number, byteLength: number): void;
 }

@@ -16,7 +16,9 @@ export interface Pages {
   readonly byteLength: number;
   /** True when the device sees it as one range. Rings need that. */
   readonly contiguous: boolean;
+  /** Copies from byte `offset` on into `target` (all of it). */
   read(offset: number, target: Uint8Array): void;
+  /** Copies `source` to byte `offset` on. */
   write(offset: number, source: Uint8Array): void;
   /** A live view of all of it, where the guest has it mapped in one piece; else null. */
   view(): Uint8Array | null;
@@ -58,5 +60,6 @@ export interface ScatterList {
 export interface DmaMap {
   /** Bus ranges for these pages. Throws GpuError ENOMEM when the mapping table is full. Mapping twice gives the same ranges and counts twice. */
   map(pages: Pages): ScatterList;
+  /** Takes one {@link DmaMap.map} back; the last one ends the mapping. */
   unmap(pages: Pages): void;
 }

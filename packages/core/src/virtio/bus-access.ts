@@ -7,11 +7,17 @@
 
 /** Reads and writes of a register block. Offsets are bytes from the block's start, aligned to the width. Values are unsigned. */
 export interface BusAccess {
+  /** Reads 8 bits at byte `offset`. */
   read8(offset: number): number;
+  /** Reads 16 bits at byte `offset`. */
   read16(offset: number): number;
+  /** Reads 32 bits at byte `offset`. */
   read32(offset: number): number;
+  /** Writes 8 bits at byte `offset`. */
   write8(offset: number, value: number): void;
+  /** Writes 16 bits at byte `offset`. */
   write16(offset: number, value: number): void;
+  /** Writes 32 bits at byte `offset`. */
   write32(offset: number, value: number): void;
 }
 
@@ -35,5 +41,6 @@ export interface PciFunctionAccess {
 export interface PciInterrupts {
   /** MSI-X vectors that can be used; 0 means INTx only. */
   readonly vectors: number;
+  /** Sets who is told, or null for nobody. */
   setHandler(handler: ((vector: number) => void) | null): void;
 }

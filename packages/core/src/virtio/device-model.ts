@@ -33,6 +33,7 @@ export interface DeviceModel {
   readonly sharedMemory: readonly DeviceSharedMemory[];
   /** Called once, before anything else. */
   attach(host: DeviceHost): void;
+  /** One byte of device configuration space; zero behind its end. */
   readConfig8(offset: number): number;
   /** A write to device configuration space, little endian, `width` bytes. */
   writeConfig(offset: number, width: 1 | 2 | 4, value: number): void;

@@ -21,6 +21,7 @@ export class DescriptorList {
     this.lengths = new Uint32Array(capacity);
   }
 
+  /** Empties the list. */
   clear(): void {
     this.count = 0;
     this.readable = 0;
@@ -73,6 +74,7 @@ export interface DriverQueue {
   readonly used: UsedElement;
   /** Asks for interrupts; returns true if used buffers are already waiting (look again). */
   enableInterrupts(): boolean;
+  /** Asks for no interrupts; the device may send some all the same. */
   disableInterrupts(): void;
 }
 
@@ -115,6 +117,8 @@ export interface DeviceQueue {
   flush(): boolean;
   /** Re-arms notification from the driver; returns true if chains became available meanwhile. */
   enableNotifications(): boolean;
+  /** Asks the driver for no notifications; it may send some all the same. */
   disableNotifications(): void;
+  /** Where the queue stands, as plain data. */
   save(): DeviceQueueState;
 }

@@ -21,8 +21,11 @@ export interface QueueRegisters {
 
 /** The device-specific configuration space. Reads behind its end give all-ones or zero, as the device likes. */
 export interface ConfigAccess {
+  /** Reads 8 bits at byte `offset`. */
   read8(offset: number): number;
+  /** Reads 32 bits at byte `offset`, a multiple of 4. */
   read32(offset: number): number;
+  /** Writes 32 bits at byte `offset`, a multiple of 4. */
   write32(offset: number, value: number): void;
   /** Changes whenever the device changes what several reads must see together. */
   generation(): number;
@@ -32,6 +35,7 @@ export interface ConfigAccess {
 export interface SharedMemoryRegion {
   readonly id: number;
   readonly byteLength: number;
+  /** A live view of part of the region, or null where it can't be mapped. */
   view(offset: number, byteLength: number): Uint8Array | null;
 }
 
@@ -39,6 +43,7 @@ export interface SharedMemoryRegion {
 export interface InterruptHandler {
   /** Some queue has used buffers (`queue` undefined when the transport can't tell which). */
   onQueue(queue: number | undefined): void;
+  /** The configuration changed. */
   onConfig(): void;
 }
 
@@ -46,10 +51,13 @@ export interface InterruptHandler {
 export interface FunctionPower {
   /** PMCSR No_Soft_Reset: D3hot to D0 keeps state (if the host keeps its word, R-12). */
   readonly noSoftReset: boolean;
+  /** Puts the function into D3hot. */
   enterD3hot(): void;
+  /** Brings the function back to D0. */
   enterD0(): void;
 }
 
+/** A virtio device's registers, queues and interrupts, as its driver reaches them. */
 export interface Transport {
   /** Names the device in every message, e.g. `0000:00:02.0`. */
   readonly label: string;
@@ -60,8 +68,11 @@ export interface Transport {
 
   /** The whole 8-bit device status. */
   readStatus(): number;
+  /** Writes the 8-bit device status; 0 asks for a reset, which is done when the status reads 0. */
   writeStatus(status: number): void;
+  /** All feature bits the device offers. */
   readDeviceFeatures(): bigint;
+  /** Tells the device which of them the driver accepts. */
   writeDriverFeatures(features: bigint): void;
 
   readonly config: ConfigAccess;
@@ -69,14 +80,18 @@ export interface Transport {
   queueSizeMax(queue: number): number;
   /** Writes size and addresses (and vectors), then enables the queue. */
   enableQueue(queue: number, addresses: QueueAddresses): void;
+  /** Reads back what {@link Transport.enableQueue} wrote, as far as the transport lets it. */
   readQueue(queue: number): QueueRegisters;
   /** RING_RESET: asks for the reset of one queue; done when {@link queueResetDone}. */
   resetQueue(queue: number): void;
+  /** Whether the reset of this queue has ended. */
   queueResetDone(queue: number): boolean;
   /** A kick. `data` is the value of NOTIFICATION_DATA where negotiated. */
   notify(queue: number, data?: number): void;
+  /** The shared memory region of this id, or null when there is none. */
   sharedMemory(id: number): SharedMemoryRegion | null;
 
+  /** Sets who is told of interrupts, or null for nobody. */
   setInterruptHandler(handler: InterruptHandler | null): void;
   /** Polled transports: whether a configuration interrupt is pending (and acknowledges it). Others: false. */
   pollConfig(): boolean;
