@@ -1,0 +1,21 @@
+/**
+ * The core's clock over real time, for hosts that run in real time.
+ */
+import type { CancelTimer, Clock } from "@virtgpu/core/base";
+
+/** A {@link Clock} on Node's timers. Waiting on it keeps the process alive. */
+export function createNodeClock(): Clock {
+  return {
+    nowMs: () => performance.now(),
+    after: (delayMs: number, callback: () => void): CancelTimer => {
+      // A timer of 0 ms waits a whole millisecond in Node; drivers that poll a ring want the next turn of the loop.
+      if (delayMs <= 0) {
+        const immediate = setImmediate(callback);
+        return () => clearImmediate(immediate);
+      }
+      const timer = setTimeout(callback, delayMs);
+      return () => clearTimeout(timer);
+    },
+    defer: (callback: () => void): void => queueMicrotask(callback),
+  };
+}

@@ -1,0 +1,5 @@
+/**
+ * The lab: hosts for the driver, real and embedded, and what is done with them.
+ */
+export * from "./hosts/node-clock.ts";
+export * from "./hosts/qemu/index.ts";
