@@ -121,4 +121,6 @@ export interface DeviceQueue {
   disableNotifications(): void;
   /** Where the queue stands, as plain data. */
   save(): DeviceQueueState;
+  /** After a reset of the device or of this queue: touches the ring no more, whoever still holds a chain. `pop` gives false. */
+  close(): void;
 }
