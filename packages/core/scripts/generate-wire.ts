@@ -2,6 +2,7 @@
  * `npm run wire` prints packages/core/src/wire/gpu.gen.ts from schema.ts. With `--check` it writes nothing, and fails if
  * the file is not what it would have written.
  */
+import { faceCommonText, memoryEntryText } from "./wire-texts.ts";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -215,42 +216,6 @@ ${bytesText(configSpace)}
 `;
 }
 
-const displayModesText = `
-function writeDisplayModes(u32: Uint32Array, at: number, modes: readonly DisplayMode[]): void {
-  assert(modes.length <= ${DISPLAY_MODES}, "a display info has at most ${DISPLAY_MODES} modes");
-  u32.fill(0, at, at + ${(DISPLAY_MODES * structBytes(displayMode)) / 4});
-  modes.forEach((mode, index) => {
-    writeDisplayMode(u32, at + index * ${structBytes(displayMode) / 4}, mode.x, mode.y, mode.width, mode.height, mode.enabled, mode.flags);
-  });
-}
-
-function readDisplayModes(u32: Uint32Array, at: number): readonly DisplayMode[] {
-  return Array.from({ length: ${DISPLAY_MODES} }, (_, index) => readDisplayMode(u32, at + index * ${structBytes(displayMode) / 4}));
-}
-`;
-
-const memoryEntryText = `
-/** The address of the memory entry at word \`at\`; \`Infinity\` from 2^53 on. */
-export function readMemoryEntryAddress(u32: Uint32Array, at: number): number {
-  return joinU64(u32[at] ?? 0, u32[at + 1] ?? 0);
-}
-
-/** The length in bytes of the memory entry at word \`at\`. */
-export function readMemoryEntryByteLength(u32: Uint32Array, at: number): number {
-  return u32[at + 2] ?? 0;
-}
-
-function writeMemoryEntries(u32: Uint32Array, at: number, entries: readonly MemoryEntry[]): void {
-  entries.forEach((entry, index) => {
-    writeMemoryEntry(u32, at + index * 4, entry.address, entry.byteLength);
-  });
-}
-
-function readMemoryEntries(u32: Uint32Array, at: number, count: number): readonly MemoryEntry[] {
-  return Array.from({ length: count }, (_, index) => readMemoryEntry(u32, at + index * 4));
-}
-`;
-
 function tablesText(): string {
   const commandRows = commands.map(({ key, queue, body, reply }) => {
     const replyBody = replies.find((each) => GpuReply[each.key] === reply)?.body;
@@ -297,7 +262,7 @@ function variantText(tag: string, value: string, struct: Struct): string {
   return `| (${parts.join(" & ")})`;
 }
 
-function encodeCase(tag: string, value: string, struct: Struct, source: string): string {
+function encodeCase(value: string, struct: Struct, source: string): string {
   if (struct.fields.length === 0 && struct.tail === null) return `case "${value}":`;
   const at = structBytes(struct) / 4;
   const count = struct.tail?.countField ?? null;
@@ -362,7 +327,7 @@ export function encodeCommand(command: Command, header: Partial<HeaderValues> = 
   const u32 = new Uint32Array(Math.ceil(commandBytes(command) / 4));
   encodeHeader(u32, COMMAND_TYPES[command.op], header);
   switch (command.op) {
-${encodeCases(commands.map(({ op, body }) => encodeCase("op", op, body, "command")))}
+${encodeCases(commands.map(({ op, body }) => encodeCase(op, body, "command")))}
   }
   return u32;
 }
@@ -412,7 +377,7 @@ export function encodeReply(reply: Reply, header: Partial<HeaderValues> = {}): U
   const u32 = new Uint32Array(Math.ceil((fixed + ("data" in reply ? reply.data.length : 0)) / 4));
   encodeHeader(u32, REPLY_TYPES[reply.code], header);
   switch (reply.code) {
-${encodeCases(replies.map(({ code, body }) => encodeCase("code", code, body, "reply")))}
+${encodeCases(replies.map(({ code, body }) => encodeCase(code, body, "reply")))}
   }
   return u32;
 }
@@ -440,29 +405,17 @@ export function decodeReply(u32: Uint32Array, byteLength: number): DecodedReply 
 `;
 }
 
-const faceCommonText = `
-/** The header without its type. */
-export type HeaderValues = Omit<HeaderFields, "type">;
-
-/** What was read, or why it could not be, with the header's type (0 when not even that could be read). */
-export type DecodedCommand =
-  | { readonly ok: true; readonly command: Command; readonly header: HeaderFields }
-  | { readonly ok: false; readonly reason: string; readonly type: number };
-
-/** What was read, or why it could not be, with the header's type (0 when not even that could be read). */
-export type DecodedReply =
-  | { readonly ok: true; readonly reply: Reply; readonly header: HeaderFields }
-  | { readonly ok: false; readonly reason: string; readonly type: number };
-
-function encodeHeader(u32: Uint32Array, type: number, header: Partial<HeaderValues>): void {
-  const { flags = 0, fenceLow = 0, fenceHigh = 0, contextId = 0, ringIndex = 0 } = header;
-  writeHeader(u32, 0, type, flags, fenceLow, fenceHigh, contextId, ringIndex);
+const displayModesText = `
+function writeDisplayModes(u32: Uint32Array, at: number, modes: readonly DisplayMode[]): void {
+  assert(modes.length <= ${DISPLAY_MODES}, "a display info has at most ${DISPLAY_MODES} modes");
+  u32.fill(0, at, at + ${(DISPLAY_MODES * structBytes(displayMode)) / 4});
+  modes.forEach((mode, index) => {
+    writeDisplayMode(u32, at + index * ${structBytes(displayMode) / 4}, mode.x, mode.y, mode.width, mode.height, mode.enabled, mode.flags);
+  });
 }
 
-function headerFault(u32: Uint32Array, byteLength: number): string | null {
-  if (!(byteLength >= HEADER_BYTES)) return \`\${byteLength} bytes are less than a header\`;
-  if (byteLength > u32.byteLength) return \`\${byteLength} bytes are announced, \${u32.byteLength} are there\`;
-  return null;
+function readDisplayModes(u32: Uint32Array, at: number): readonly DisplayMode[] {
+  return Array.from({ length: ${DISPLAY_MODES} }, (_, index) => readDisplayMode(u32, at + index * ${structBytes(displayMode) / 4}));
 }
 `;
 

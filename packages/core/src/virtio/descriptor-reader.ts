@@ -6,10 +6,10 @@
  * The two layouts agree on the first three words of a descriptor: address (two), length. The fourth is left to them.
  */
 import type { GuestMemory } from "../memory/guest-memory.ts";
+import { DESCRIPTOR_BYTES } from "../wire/ring.ts";
 import { type Chain, DESCRIPTOR_LIST_MAX, RingViolation } from "./queue.ts";
 
 const TWO_32 = 2 ** 32;
-const DESCRIPTOR_BYTES = 16;
 /** Memory of more regions than this is not searched for the one an indirect table lies in: the table is copied. */
 const REGIONS_SEARCHED_MAX = 8;
 

@@ -3,28 +3,29 @@
  * wants them, and reads back what the device wrote. Shipped, so that other devices can be tested with it.
  */
 import type { GuestMemory } from "../memory/guest-memory.ts";
+import {
+  AvailableRing,
+  DESCRIPTOR_BYTES,
+  DescriptorFlag,
+  EventSuppression,
+  UsedRing,
+  availableEventOffset,
+  availableRingBytes,
+  usedEventOffset,
+} from "../wire/ring.ts";
 import type { QueueAddresses } from "./transport.ts";
 
 /** A descriptor as it stands in a table. Missing fields are 0. */
 export interface MockDescriptor {
   readonly address?: number | bigint;
   readonly length?: number;
-  /** NEXT 1, WRITE 2, INDIRECT 4; packed also AVAIL 0x80 and USED 0x8000. */
+  /** Of {@link DescriptorFlag}. */
   readonly flags?: number;
   /** Split: the next descriptor. */
   readonly next?: number;
   /** Packed: the buffer id. */
   readonly id?: number;
 }
-
-/** Flags of descriptors (VIRTIO 1.2 sections 2.7.5, 2.8.1). */
-export const MOCK_NEXT = 1;
-export const MOCK_WRITE = 2;
-export const MOCK_INDIRECT = 4;
-export const MOCK_AVAIL = 0x80;
-export const MOCK_USED = 0x8000;
-
-const TABLE_ENTRY_BYTES = 16;
 
 class MockMemory {
   readonly #memory: GuestMemory;
@@ -54,8 +55,8 @@ export class MockSplitDriver {
 
   constructor(memory: GuestMemory, options: { readonly size: number; readonly address: number }) {
     const { size, address } = options;
-    const driver = address + TABLE_ENTRY_BYTES * size;
-    const device = Math.ceil((driver + 6 + 2 * size) / 4) * 4;
+    const driver = address + DESCRIPTOR_BYTES * size;
+    const device = Math.ceil((driver + availableRingBytes(size)) / UsedRing.ALIGNMENT) * UsedRing.ALIGNMENT;
     this.#memory = new MockMemory(memory);
     this.addresses = { size, descriptors: address, driver, device };
   }
@@ -67,7 +68,7 @@ export class MockSplitDriver {
 
   /** Writes a descriptor of the table at `address`. */
   table(address: number, index: number, fields: MockDescriptor): void {
-    const at = address + index * TABLE_ENTRY_BYTES;
+    const at = address + index * DESCRIPTOR_BYTES;
     this.#memory.write(at, fields.address ?? 0, 8);
     this.#memory.write(at + 8, fields.length ?? 0, 4);
     this.#memory.write(at + 12, fields.flags ?? 0, 2);
@@ -78,7 +79,7 @@ export class MockSplitDriver {
   chain(head: number, descriptors: readonly MockDescriptor[]): void {
     for (const [index, fields] of descriptors.entries()) {
       const last = index + 1 === descriptors.length;
-      const flags = (fields.flags ?? 0) | (last ? 0 : MOCK_NEXT);
+      const flags = (fields.flags ?? 0) | (last ? 0 : DescriptorFlag.NEXT);
       this.descriptor(head + index, { next: last ? 0 : head + index + 1, ...fields, flags });
     }
     this.available(head);
@@ -87,14 +88,14 @@ export class MockSplitDriver {
   /** Puts `head` into the available ring and moves the index. */
   available(head: number): void {
     const { driver, size } = this.addresses;
-    this.#memory.write(driver + 4 + 2 * (this.#available % size), head, 2);
+    this.#memory.write(driver + AvailableRing.RING + AvailableRing.ENTRY_BYTES * (this.#available % size), head, 2);
     this.#available = (this.#available + 1) & 0xffff;
     this.availableIndex(this.#available);
   }
 
   /** Writes the available index, right or wrong. */
   availableIndex(index: number): void {
-    this.#memory.write(this.addresses.driver + 2, index, 2);
+    this.#memory.write(this.addresses.driver + AvailableRing.INDEX, index, 2);
   }
 
   availableFlags(flags: number): void {
@@ -102,7 +103,7 @@ export class MockSplitDriver {
   }
 
   usedEvent(index: number): void {
-    this.#memory.write(this.addresses.driver + 4 + 2 * this.addresses.size, index, 2);
+    this.#memory.write(this.addresses.driver + usedEventOffset(this.addresses.size), index, 2);
   }
 
   get usedFlags(): number {
@@ -110,16 +111,16 @@ export class MockSplitDriver {
   }
 
   get usedIndex(): number {
-    return this.#memory.read(this.addresses.device + 2, 2);
+    return this.#memory.read(this.addresses.device + UsedRing.INDEX, 2);
   }
 
   get availableEvent(): number {
-    return this.#memory.read(this.addresses.device + 4 + 8 * this.addresses.size, 2);
+    return this.#memory.read(this.addresses.device + availableEventOffset(this.addresses.size), 2);
   }
 
   /** The used element in slot `slot`. */
   used(slot: number): { readonly id: number; readonly length: number } {
-    const at = this.addresses.device + 4 + 8 * slot;
+    const at = this.addresses.device + UsedRing.RING + UsedRing.ENTRY_BYTES * slot;
     return { id: this.#memory.read(at, 4), length: this.#memory.read(at + 4, 4) };
   }
 }
@@ -133,9 +134,9 @@ export class MockPackedDriver {
 
   constructor(memory: GuestMemory, options: { readonly size: number; readonly address: number }) {
     const { size, address } = options;
-    const driver = address + TABLE_ENTRY_BYTES * size;
+    const driver = address + DESCRIPTOR_BYTES * size;
     this.#memory = new MockMemory(memory);
-    this.addresses = { size, descriptors: address, driver, device: driver + 4 };
+    this.addresses = { size, descriptors: address, driver, device: driver + EventSuppression.BYTES };
   }
 
   /** Writes slot `index` of the ring, flags exactly as given. */
@@ -145,7 +146,7 @@ export class MockPackedDriver {
 
   /** Writes a descriptor of the table at `address`. */
   table(address: number, index: number, fields: MockDescriptor): void {
-    const at = address + index * TABLE_ENTRY_BYTES;
+    const at = address + index * DESCRIPTOR_BYTES;
     this.#memory.write(at, fields.address ?? 0, 8);
     this.#memory.write(at + 8, fields.length ?? 0, 4);
     this.#memory.write(at + 12, fields.id ?? 0, 2);
@@ -155,7 +156,8 @@ export class MockPackedDriver {
   /** Writes a chain to the next slots and makes it available, its first descriptor last. `id` goes into every descriptor. */
   chain(id: number, descriptors: readonly MockDescriptor[]): void {
     const writes = descriptors.map((fields, index) => {
-      const flags = (fields.flags ?? 0) | (index + 1 === descriptors.length ? 0 : MOCK_NEXT) | this.#availableBits();
+      const flags =
+        (fields.flags ?? 0) | (index + 1 === descriptors.length ? 0 : DescriptorFlag.NEXT) | this.#availableBits();
       const slot = this.#slot;
       this.#advance();
       return () => this.descriptor(slot, { id, ...fields, flags });
@@ -178,7 +180,7 @@ export class MockPackedDriver {
 
   /** Slot `slot` of the ring as it stands. */
   slot(slot: number): { readonly id: number; readonly length: number; readonly flags: number } {
-    const at = this.addresses.descriptors + slot * TABLE_ENTRY_BYTES;
+    const at = this.addresses.descriptors + slot * DESCRIPTOR_BYTES;
     return {
       id: this.#memory.read(at + 12, 2),
       length: this.#memory.read(at + 8, 4),
@@ -187,7 +189,7 @@ export class MockPackedDriver {
   }
 
   #availableBits(): number {
-    return this.#wrap ? MOCK_AVAIL : MOCK_USED;
+    return this.#wrap ? DescriptorFlag.AVAIL : DescriptorFlag.USED;
   }
 
   #advance(): void {

@@ -1210,7 +1210,7 @@ function encodeHeader(u32: Uint32Array, type: number, header: Partial<HeaderValu
 }
 
 function headerFault(u32: Uint32Array, byteLength: number): string | null {
-  if (!(byteLength >= HEADER_BYTES)) return `${byteLength} bytes are less than a header`;
+  if (!Number.isInteger(byteLength) || byteLength < HEADER_BYTES) return `${byteLength} bytes are less than a header`;
   if (byteLength > u32.byteLength) return `${byteLength} bytes are announced, ${u32.byteLength} are there`;
   return null;
 }

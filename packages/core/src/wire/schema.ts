@@ -5,7 +5,7 @@
  *
  * Names on the left are ours; the C names are the specification's, to be searched for there.
  */
-import { GpuCommand, GpuQueue, GpuReply } from "./gpu.ts";
+import { type GpuCommand, GpuQueue, GpuReply } from "./gpu.ts";
 
 /**
  * How a field lies on the wire.

@@ -2,15 +2,17 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { InvariantViolation } from "../../base/assert.ts";
 import { GuestRam } from "../../memory/guest-ram.ts";
+import { DescriptorFlag } from "../../wire/ring.ts";
 import { Chain, type DeviceQueueState, RingViolation } from "../queue.ts";
-import { MOCK_INDIRECT, MOCK_NEXT, MOCK_WRITE, type MockDescriptor, MockSplitDriver } from "../test-utils.ts";
+import { type MockDescriptor, MockSplitDriver } from "../test-utils.ts";
 import { type SplitDeviceQueue, createSplitDeviceQueue } from "./device-queue.ts";
 
+const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
 const SIZE = 8;
 const RAM = 0x40000;
 const TABLE = 0x8000;
 const BUFFER = { address: 0x20000, length: 16 } as const;
-const OUT = { ...BUFFER, flags: MOCK_WRITE } as const;
+const OUT = { ...BUFFER, flags: WRITE } as const;
 
 interface SetUp {
   readonly ram: GuestRam;
@@ -47,12 +49,12 @@ function tableOf(
     const last = index + 1 === count;
     driver.table(TABLE, index, {
       ...BUFFER,
-      flags: last ? 0 : MOCK_NEXT,
+      flags: last ? 0 : NEXT,
       next: last ? 0 : index + 1,
       ...change(index),
     });
   }
-  return { address: TABLE, length: count * 16, flags: MOCK_INDIRECT };
+  return { address: TABLE, length: count * 16, flags: INDIRECT };
 }
 
 describe("split device queue", () => {
@@ -60,7 +62,7 @@ describe("split device queue", () => {
     const { driver, queue } = setUp();
     const chain = new Chain();
     expect(queue.pop(chain)).toBe(false);
-    driver.chain(2, [BUFFER, { address: 0x30000, length: 408, flags: MOCK_WRITE }]);
+    driver.chain(2, [BUFFER, { address: 0x30000, length: 408, flags: WRITE }]);
     expect(queue.pop(chain)).toBe(true);
     expect([chain.id, chain.slots, chain.readableBytes, chain.writableBytes]).toEqual([2, 2, 16, 408]);
     expect([...chain.list.addresses.subarray(0, 2)]).toEqual([0x20000, 0x30000]);
@@ -75,8 +77,8 @@ describe("split device queue", () => {
 
   it("follows descriptors in any order of the table", () => {
     const { driver, queue } = setUp();
-    driver.descriptor(7, { ...BUFFER, length: 1, flags: MOCK_NEXT, next: 0 });
-    driver.descriptor(0, { ...BUFFER, length: 2, flags: MOCK_NEXT, next: 5 });
+    driver.descriptor(7, { ...BUFFER, length: 1, flags: NEXT, next: 0 });
+    driver.descriptor(0, { ...BUFFER, length: 2, flags: NEXT, next: 5 });
     driver.descriptor(5, { ...OUT, length: 3 });
     driver.available(7);
     const chain = new Chain();
@@ -157,7 +159,7 @@ describe("split device queue: indirect tables", () => {
     }
     const { driver, queue } = setUp();
     driver.table(TABLE + 3, 0, { ...BUFFER, length: 5 });
-    driver.chain(0, [{ address: TABLE + 3, length: 16, flags: MOCK_INDIRECT }]);
+    driver.chain(0, [{ address: TABLE + 3, length: 16, flags: INDIRECT }]);
     const chain = new Chain();
     expect(queue.pop(chain)).toBe(true);
     expect(lengths(chain)).toEqual([5]);
@@ -165,8 +167,8 @@ describe("split device queue: indirect tables", () => {
 
   it("may come last after direct descriptors, its own WRITE and NEXT ignored", () => {
     const { driver, queue } = setUp();
-    tableOf(driver, 2, (index) => ({ length: 20 + index, flags: index === 0 ? MOCK_NEXT : MOCK_WRITE }));
-    const named = { address: TABLE, length: 32, flags: MOCK_INDIRECT | MOCK_WRITE | MOCK_NEXT, next: 7 };
+    tableOf(driver, 2, (index) => ({ length: 20 + index, flags: index === 0 ? NEXT : WRITE }));
+    const named = { address: TABLE, length: 32, flags: INDIRECT | WRITE | NEXT, next: 7 };
     driver.chain(0, [{ ...BUFFER, length: 1 }, { ...BUFFER, length: 2 }, named]);
     const chain = new Chain();
     expect(queue.pop(chain)).toBe(true);
@@ -178,9 +180,9 @@ describe("split device queue: indirect tables", () => {
 describe("split device queue against a hostile driver", () => {
   const abuse: readonly (readonly [string, (driver: MockSplitDriver) => void])[] = [
     ["a zero-length descriptor", (driver) => driver.chain(0, [{ ...BUFFER, length: 0 }])],
-    ["a loop of one", (driver) => driver.chain(0, [{ ...BUFFER, flags: MOCK_NEXT, next: 0 }])],
-    ["a loop of two", (driver) => driver.chain(0, [BUFFER, { ...BUFFER, flags: MOCK_NEXT, next: 0 }])],
-    ["next beyond the queue", (driver) => driver.chain(0, [{ ...BUFFER, flags: MOCK_NEXT, next: SIZE }])],
+    ["a loop of one", (driver) => driver.chain(0, [{ ...BUFFER, flags: NEXT, next: 0 }])],
+    ["a loop of two", (driver) => driver.chain(0, [BUFFER, { ...BUFFER, flags: NEXT, next: 0 }])],
+    ["next beyond the queue", (driver) => driver.chain(0, [{ ...BUFFER, flags: NEXT, next: SIZE }])],
     ["a head beyond the queue", (driver) => driver.available(SIZE)],
     ["a head of 65535", (driver) => driver.available(0xffff)],
     ["readable after writable", (driver) => driver.chain(0, [OUT, BUFFER])],
@@ -201,14 +203,14 @@ describe("split device queue against a hostile driver", () => {
       "an indirect table where addresses wrap",
       (driver) => driver.chain(0, [{ ...tableOf(driver, 2), address: 2n ** 64n - 16n }]),
     ],
-    ["a loop in a table", (driver) => driver.chain(0, [tableOf(driver, 2, () => ({ flags: MOCK_NEXT, next: 0 }))])],
+    ["a loop in a table", (driver) => driver.chain(0, [tableOf(driver, 2, () => ({ flags: NEXT, next: 0 }))])],
     [
       "next beyond a table",
-      (driver) => driver.chain(0, [tableOf(driver, 2, (index) => ({ next: index + 2, flags: MOCK_NEXT }))]),
+      (driver) => driver.chain(0, [tableOf(driver, 2, (index) => ({ next: index + 2, flags: NEXT }))]),
     ],
     [
       "a table in a table",
-      (driver) => driver.chain(0, [tableOf(driver, 2, (index) => (index === 1 ? { flags: MOCK_INDIRECT } : {}))]),
+      (driver) => driver.chain(0, [tableOf(driver, 2, (index) => (index === 1 ? { flags: INDIRECT } : {}))]),
     ],
     ["1025 buffers in all", (driver) => driver.chain(0, [BUFFER, tableOf(driver, 1024)])],
     [

@@ -13,16 +13,20 @@ import { type Chain, type DeviceQueue, type DeviceQueueState, RingViolation } fr
 import type { QueueAddresses } from "../transport.ts";
 import {
   AVAILABLE_NO_INTERRUPT,
+  AvailableRing,
+  DESCRIPTOR_ALIGNMENT,
   DESCRIPTOR_BYTES,
-  DESCRIPTOR_INDIRECT,
-  DESCRIPTOR_NEXT,
-  DESCRIPTOR_WRITE,
+  DescriptorFlag,
   USED_NO_NOTIFY,
+  UsedRing,
+  availableEventOffset,
   availableRingBytes,
-  isSplitSize,
-  passesEvent,
+  usedEventOffset,
   usedRingBytes,
-} from "./layout.ts";
+} from "../../wire/ring.ts";
+import { isSplitSize, passesEvent } from "./layout.ts";
+
+const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
 
 /** What a device's queue is made of. The same for both layouts. */
 export interface DeviceQueueOptions {
@@ -84,8 +88,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#used = memory.ringMemory(device, usedRingBytes(size));
     this.#availableFlags = odd >> 1;
     this.#availableRing = this.#availableFlags + 2;
-    this.#usedEvent = this.#availableRing + size;
-    this.#availableEvent = 2 + 4 * size;
+    this.#usedEvent = (odd + usedEventOffset(size)) >> 1;
+    this.#availableEvent = availableEventOffset(size) >> 1;
     const { availableIndex, usedIndex } = checkState(options.state, size);
     this.#availableIndex = availableIndex;
     this.#availableSeen = availableIndex;
@@ -191,13 +195,13 @@ export class SplitDeviceQueue implements DeviceQueue {
       this.#table.refresh(index * DESCRIPTOR_BYTES, DESCRIPTOR_BYTES);
       reader.load(index);
       const { flags, next } = reader;
-      if ((flags & DESCRIPTOR_INDIRECT) !== 0) {
+      if ((flags & INDIRECT) !== 0) {
         if (!this.#indirect) throw new RingViolation("an indirect descriptor, which was not negotiated");
         this.#walkTable(reader.enterTable());
         return slots;
       }
-      reader.accept((flags & DESCRIPTOR_WRITE) !== 0);
-      if ((flags & DESCRIPTOR_NEXT) === 0) return slots;
+      reader.accept((flags & WRITE) !== 0);
+      if ((flags & NEXT) === 0) return slots;
       if (next >= this.size) throw new RingViolation(`next ${next} lies outside a queue of ${this.size}`);
       index = next;
     }
@@ -211,9 +215,9 @@ export class SplitDeviceQueue implements DeviceQueue {
     for (let count = 0; count < entries; count += 1) {
       reader.load(index);
       const { flags, next } = reader;
-      if ((flags & DESCRIPTOR_INDIRECT) !== 0) throw new RingViolation("an indirect descriptor in an indirect table");
-      reader.accept((flags & DESCRIPTOR_WRITE) !== 0);
-      if ((flags & DESCRIPTOR_NEXT) === 0) return;
+      if ((flags & INDIRECT) !== 0) throw new RingViolation("an indirect descriptor in an indirect table");
+      reader.accept((flags & WRITE) !== 0);
+      if ((flags & NEXT) === 0) return;
       if (next >= entries) throw new RingViolation(`next ${next} lies outside an indirect table of ${entries}`);
       index = next;
     }
@@ -224,9 +228,9 @@ export class SplitDeviceQueue implements DeviceQueue {
 function checkAddresses(memory: GuestMemory, { size, descriptors, driver, device }: QueueAddresses): void {
   if (!isSplitSize(size)) throw new RingViolation(`a split queue can't have ${size} entries`);
   const parts = [
-    ["descriptor table", descriptors, size * DESCRIPTOR_BYTES, 16],
-    ["available ring", driver, availableRingBytes(size), 2],
-    ["used ring", device, usedRingBytes(size), 4],
+    ["descriptor table", descriptors, size * DESCRIPTOR_BYTES, DESCRIPTOR_ALIGNMENT],
+    ["available ring", driver, availableRingBytes(size), AvailableRing.ALIGNMENT],
+    ["used ring", device, usedRingBytes(size), UsedRing.ALIGNMENT],
   ] as const;
   for (const [name, address, byteLength, alignment] of parts) {
     if (address % alignment !== 0) throw new RingViolation(`the ${name} at ${address} is not aligned to ${alignment}`);

@@ -12,8 +12,8 @@ interface SetUp {
   readonly queue: SplitDriverQueue;
   readonly ram: GuestRam;
   /** Writes used element `slot` and the used index, as a device may that means ill. */
-  use(slot: number, id: number, byteLength: number, index: number): void;
-  descriptor(address: number): { address: bigint; length: number; flags: number; next: number };
+  readonly use: (slot: number, id: number, byteLength: number, index: number) => void;
+  readonly descriptor: (address: number) => { address: bigint; length: number; flags: number; next: number };
 }
 
 function setUp(options: { indirectEntries?: number; eventIndex?: boolean } = {}): SetUp {

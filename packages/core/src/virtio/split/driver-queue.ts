@@ -12,16 +12,17 @@ import type { QueueAddresses } from "../transport.ts";
 import {
   AVAILABLE_NO_INTERRUPT,
   DESCRIPTOR_BYTES,
-  DESCRIPTOR_INDIRECT,
-  DESCRIPTOR_NEXT,
-  DESCRIPTOR_WRITE,
-  type SplitLayout,
+  DescriptorFlag,
+  NotificationData,
   USED_NO_NOTIFY,
-  passesEvent,
-  splitLayout,
-} from "./layout.ts";
+  UsedRing,
+  availableEventOffset,
+  usedEventOffset,
+} from "../../wire/ring.ts";
+import { type SplitLayout, passesEvent, splitLayout } from "./layout.ts";
 
 const TWO_32 = 2 ** 32;
+const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
 
 /** What a driver's queue is made of. The same for both layouts. */
 export interface DriverQueueOptions {
@@ -113,11 +114,11 @@ export class SplitDriverQueue implements DriverQueue {
     this.#availableFlags = layout.driver >> 1;
     this.#availableIndexWord = this.#availableFlags + 1;
     this.#availableRing = this.#availableFlags + 2;
-    this.#usedEvent = this.#availableRing + size;
+    this.#usedEvent = (layout.driver + usedEventOffset(size)) >> 1;
     this.#usedFlags = layout.device >> 1;
     this.#usedIndexWord = this.#usedFlags + 1;
-    this.#usedRing = (layout.device + 4) >> 2;
-    this.#availableEvent = this.#usedFlags + 2 + 4 * size;
+    this.#usedRing = (layout.device + UsedRing.RING) >> 2;
+    this.#availableEvent = (layout.device + availableEventOffset(size)) >> 1;
     const entries = size * (1 + indirectEntries);
     this.#writtenAddress = new Float64Array(entries);
     this.#writtenLength = new Uint32Array(entries);
@@ -170,7 +171,7 @@ export class SplitDriverQueue implements DriverQueue {
 
   /** Queue number, and the available index as the next offset (4.1.5.2, 2.9). */
   notificationData(queue: number): number {
-    return ((this.#availableIndex << 16) | queue) >>> 0;
+    return ((this.#availableIndex << NotificationData.NEXT_SHIFT) | queue) >>> 0;
   }
 
   pop(): boolean {
@@ -221,8 +222,7 @@ export class SplitDriverQueue implements DriverQueue {
     const tableOffset = this.#layout.indirect + first * DESCRIPTOR_BYTES;
     let changed = false;
     for (let index = 0; index < count; index += 1) {
-      const flags =
-        (index < readable ? 0 : DESCRIPTOR_WRITE) | (index + 1 < count ? DESCRIPTOR_NEXT | ((index + 1) << 16) : 0);
+      const flags = (index < readable ? 0 : WRITE) | (index + 1 < count ? NEXT | ((index + 1) << 16) : 0);
       const address = list.addresses[index] ?? 0;
       const length = list.lengths[index] ?? 0;
       const word = (tableOffset >> 2) + 4 * index;
@@ -230,7 +230,7 @@ export class SplitDriverQueue implements DriverQueue {
     }
     if (changed) this.#memory.publish(tableOffset, count * DESCRIPTOR_BYTES);
     const tableAddress = this.#indirectAddress + first * DESCRIPTOR_BYTES;
-    if (this.#write(head, 4 * head, tableAddress, count * DESCRIPTOR_BYTES, DESCRIPTOR_INDIRECT)) {
+    if (this.#write(head, 4 * head, tableAddress, count * DESCRIPTOR_BYTES, INDIRECT)) {
       this.#memory.publish(head * DESCRIPTOR_BYTES, DESCRIPTOR_BYTES);
     }
     this.#freeHead = this.#next[head] ?? 0;
@@ -241,8 +241,7 @@ export class SplitDriverQueue implements DriverQueue {
     let slot = head;
     for (let index = 0; index < count; index += 1) {
       const next = this.#next[slot] ?? 0;
-      const flags =
-        (index < readable ? 0 : DESCRIPTOR_WRITE) | (index + 1 < count ? DESCRIPTOR_NEXT | (next << 16) : 0);
+      const flags = (index < readable ? 0 : WRITE) | (index + 1 < count ? NEXT | (next << 16) : 0);
       if (this.#write(slot, 4 * slot, list.addresses[index] ?? 0, list.lengths[index] ?? 0, flags)) {
         this.#memory.publish(slot * DESCRIPTOR_BYTES, DESCRIPTOR_BYTES);
       }

@@ -9,21 +9,14 @@
  * | indirect tables, one a descriptor (the driver's own) | 16 n e | 16 |
  */
 import { assert } from "../../base/assert.ts";
-
-/** Largest split queue. */
-export const SPLIT_SIZE_MAX = 32_768;
-/** Bytes of a descriptor. */
-export const DESCRIPTOR_BYTES = 16;
-
-/** Descriptor flags (2.7.5). */
-export const DESCRIPTOR_NEXT = 1;
-export const DESCRIPTOR_WRITE = 2;
-export const DESCRIPTOR_INDIRECT = 4;
-
-/** `flags` of the available ring: the driver wants no interrupts. Without EVENT_IDX only. */
-export const AVAILABLE_NO_INTERRUPT = 1;
-/** `flags` of the used ring: the device wants no notifications. Without EVENT_IDX only. */
-export const USED_NO_NOTIFY = 1;
+import {
+  DESCRIPTOR_ALIGNMENT,
+  DESCRIPTOR_BYTES,
+  QUEUE_SIZE_MAX,
+  UsedRing,
+  availableRingBytes,
+  usedRingBytes,
+} from "../../wire/ring.ts";
 
 /** Byte offsets of the parts from the start, and bytes in all. */
 export interface SplitLayout {
@@ -36,17 +29,7 @@ export interface SplitLayout {
 
 /** Whether a split queue may have `size` entries. Any number may be asked about. */
 export function isSplitSize(size: number): boolean {
-  return Number.isInteger(size) && size >= 1 && size <= SPLIT_SIZE_MAX && (size & (size - 1)) === 0;
-}
-
-/** Bytes of the available ring. */
-export function availableRingBytes(size: number): number {
-  return 6 + 2 * size;
-}
-
-/** Bytes of the used ring. */
-export function usedRingBytes(size: number): number {
-  return 6 + 8 * size;
+  return Number.isInteger(size) && size >= 1 && size <= QUEUE_SIZE_MAX && (size & (size - 1)) === 0;
 }
 
 /** The layout for a queue of `size` entries (a power of two), each with an indirect table of `indirectEntries` (0: none). */
@@ -54,8 +37,8 @@ export function splitLayout(options: { readonly size: number; readonly indirectE
   const { size, indirectEntries } = options;
   assert(isSplitSize(size), `a split queue can't have ${size} entries`);
   const driver = DESCRIPTOR_BYTES * size;
-  const device = alignUp(driver + availableRingBytes(size), 4);
-  const indirect = alignUp(device + usedRingBytes(size), DESCRIPTOR_BYTES);
+  const device = alignUp(driver + availableRingBytes(size), UsedRing.ALIGNMENT);
+  const indirect = alignUp(device + usedRingBytes(size), DESCRIPTOR_ALIGNMENT);
   return { byteLength: indirect + DESCRIPTOR_BYTES * size * indirectEntries, descriptors: 0, driver, device, indirect };
 }
 

@@ -20,5 +20,5 @@ export function decodePpm(bytes: Uint8Array): RgbPicture {
   const start = match[0].length;
   const byteLength = width * height * 3;
   if (bytes.length < start + byteLength) throw new GpuError("EPROTO", "the screen dump is cut short");
-  return { width, height, rgb: bytes.slice(start, start + byteLength) };
+  return { width, height, rgb: new Uint8Array(bytes.subarray(start, start + byteLength)) };
 }

@@ -12,6 +12,7 @@ import { delimiter, isAbsolute, join } from "node:path";
 import { Duplex } from "node:stream";
 import { GpuError } from "@virtgpu/core/base";
 import { decodePpm, type RgbPicture } from "./ppm.ts";
+import { ErrorLog } from "./error-log.ts";
 import { createPrivateFolder } from "./private-folder.ts";
 import { QmpClient } from "./qmp-client.ts";
 import type { QtestChannel } from "./qtest-channel.ts";
@@ -62,7 +63,6 @@ exit $code
 `;
 
 const RESET_VECTOR = 0xfff0;
-const STDERR_LINES_KEPT = 5000;
 
 /** A firmware image of 64 KiB that stops the processor: cli; hlt; jump back, at the reset vector. */
 function haltFirmware(): Uint8Array {
@@ -91,23 +91,6 @@ export function findQemu(binary: string = QEMU_BINARY): string {
   );
 }
 
-/** Lines of a stream, the last few thousand. */
-class LineLog {
-  readonly lines: string[] = [];
-  #partial = "";
-
-  take(chunk: string): void {
-    const parts = (this.#partial + chunk).split("\n");
-    this.#partial = parts.pop() ?? "";
-    this.lines.push(...parts);
-    if (this.lines.length > STDERR_LINES_KEPT) this.lines.splice(0, this.lines.length - STDERR_LINES_KEPT);
-  }
-
-  flush(): void {
-    if (this.#partial !== "") this.take("\n");
-  }
-}
-
 /** A running QEMU with its control connection; its registers are reached through the channel it was started with. */
 export class QemuProcess {
   /** Private folder of this process; gone when it has ended. */
@@ -117,17 +100,16 @@ export class QemuProcess {
   readonly exited: Promise<QemuExit>;
   readonly #child: ChildProcess;
   readonly #channel: QtestChannel;
-  readonly #stderr = new LineLog();
+  readonly #errors: ErrorLog;
   #exit: QemuExit | null = null;
   #killed = false;
   #dumps = 0;
 
-  private constructor(child: ChildProcess, control: Duplex, folder: string, channel: QtestChannel) {
+  private constructor(child: ChildProcess, control: Duplex, folder: string, errors: ErrorLog, channel: QtestChannel) {
     this.#child = child;
     this.folder = folder;
     this.#channel = channel;
-    child.stderr?.setEncoding("utf8");
-    child.stderr?.on("data", (chunk: string) => this.#stderr.take(chunk));
+    this.#errors = errors;
     child.stdin?.on("error", () => {});
     this.exited = new Promise((resolve) => {
       child.once("error", () => this.#ended(1, resolve));
@@ -140,18 +122,29 @@ export class QemuProcess {
   static async start(options: QemuProcessOptions): Promise<QemuProcess> {
     const program = findQemu(options.binary);
     const folder = createPrivateFolder();
+    let started: QemuProcess;
+    try {
+      started = QemuProcess.#spawn(program, folder, options);
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      throw new GpuError("ENODEV", "QEMU could not be started", { device: "qemu", cause: error });
+    }
+    await started.#connect(options);
+    return started;
+  }
+
+  static #spawn(program: string, folder: string, options: QemuProcessOptions): QemuProcess {
     const firmware = join(folder, "halt.bin");
     writeFileSync(firmware, haltFirmware(), { mode: 0o600 });
+    const errors = new ErrorLog(folder);
     const args = commandLine(firmware, folder, options.args);
     const child = spawn("/bin/sh", ["-c", LEASH, "sh", folder, program, ...args], {
-      stdio: ["pipe", "ignore", "pipe", options.ramFd ?? "ignore", "pipe"],
+      stdio: ["pipe", "ignore", errors.fd, options.ramFd ?? "ignore", "pipe"],
       detached: true,
     });
     const control = child.stdio[4];
     if (!(control instanceof Duplex)) throw new GpuError("ENODEV", "no socket for QEMU's control connection");
-    const started = new QemuProcess(child, control, folder, options.channel);
-    await started.#connect(options);
-    return started;
+    return new QemuProcess(child, control, folder, errors, options.channel);
   }
 
   /** Whether it runs (as far as we have heard). */
@@ -161,7 +154,7 @@ export class QemuProcess {
 
   /** What QEMU wrote to its error stream: its own complaints, and the guest's errors where they are logged. */
   get errorLines(): readonly string[] {
-    return this.#stderr.lines;
+    return this.#errors.lines;
   }
 
   /** The result of `work`, or GpuError ENODEV as soon as QEMU has ended. */
@@ -185,7 +178,8 @@ export class QemuProcess {
 
   /** SIGKILL, as a power cut: nothing is flushed, nothing said. Resolves when the process is gone. */
   async kill(): Promise<QemuExit> {
-    if (this.#exit === null) this.#killed = true;
+    if (this.#exit !== null) return this.#exit;
+    this.#killed = true;
     this.#channel.close("it was killed");
     this.#child.stdin?.destroy();
     return this.exited;
@@ -194,7 +188,7 @@ export class QemuProcess {
   async #connect(options: QemuProcessOptions): Promise<void> {
     const deadlineMs = options.startDeadlineMs ?? 30_000;
     const early = this.exited.then((exit): never => {
-      const said = this.#stderr.lines.join("\n").trim();
+      const said = this.#errors.lines.join("\n").trim();
       throw new GpuError(
         "EINVAL",
         `QEMU ended at its start (exit code ${exit.code})${said === "" ? "" : `; it said: ${said}`}`,
@@ -207,7 +201,8 @@ export class QemuProcess {
       this.#openChannel(options.channel);
     } catch (error) {
       await this.kill();
-      throw error;
+      if (error instanceof GpuError) throw error;
+      throw new GpuError("ENODEV", "QEMU ended at its start", { device: "qemu", cause: error });
     }
   }
 
@@ -238,7 +233,7 @@ export class QemuProcess {
 
   #ended(code: number, resolve: (exit: QemuExit) => void): void {
     if (this.#exit !== null) return;
-    this.#stderr.flush();
+    this.#errors.close();
     this.#exit = { code, killed: this.#killed };
     this.#channel.close(this.#killed ? "it was killed" : `it ended with exit code ${code}`);
     this.qmp.close("it ended");
@@ -247,7 +242,7 @@ export class QemuProcess {
   }
 
   #exitSentence(exit: QemuExit): string {
-    const last = this.#stderr.lines.at(-1);
+    const last = this.#errors.lines.at(-1);
     const how = exit.killed ? "was killed" : `ended with exit code ${exit.code}`;
     return `QEMU ${how}${last === undefined || exit.killed ? "" : `; its last words: ${last}`}`;
   }

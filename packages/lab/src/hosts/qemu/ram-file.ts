@@ -92,7 +92,7 @@ export class RamFile implements PositionedFile {
       this.readAt(base, chunk);
       for (let offset = 0; offset < MIB; offset += PAGE_BYTES) {
         const page = chunk.subarray(offset, offset + PAGE_BYTES);
-        if (!page.equals(zeros)) yield { position: base + offset, bytes: Uint8Array.from(page) };
+        if (!page.equals(zeros)) yield { position: base + offset, bytes: new Uint8Array(page) };
       }
     }
   }

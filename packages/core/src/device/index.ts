@@ -1,0 +1,2 @@
+/** The host side: a complete virtio-gpu device. */
+export {};

@@ -1,0 +1,2 @@
+/** The guest side: VirtioGpu and all that it hands out. */
+export {};

@@ -1,0 +1,2 @@
+/** The system's side of sleep: what calls drivers in Linux's order. */
+export {};

@@ -1,0 +1,6 @@
+/** The virtio core: rings from both ends, transports, and what a device model is to them. */
+export * from "./bus-access.ts";
+export * from "./device-model.ts";
+export * from "./queue.ts";
+export * from "./split/index.ts";
+export * from "./transport.ts";
