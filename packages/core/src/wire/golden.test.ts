@@ -1,9 +1,20 @@
 /**
- * Golden bytes, derived by hand from the tables of VIRTIO 1.2 section 5.7.6, independently of schema.ts: one request of
- * every command, one reply of every kind. Groups of eight digits are 32-bit words, as they lie in memory.
+ * Golden bytes, independent of schema.ts. First derived by hand from the tables of VIRTIO 1.2 section 5.7.6: one request
+ * of every command, one reply of every kind; groups of eight digits are 32-bit words, as they lie in memory. Then
+ * captured from a real QEMU (packages/lab/scripts/capture-golden.ts), where a second, independent encoder wrote the
+ * requests.
  */
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Command, decodeCommand, decodeReply, encodeCommand, encodeReply, type Reply } from "./gpu.gen.ts";
+import {
+  type Command,
+  decodeCommand,
+  decodeReply,
+  encodeCommand,
+  encodeReply,
+  type HeaderValues,
+  type Reply,
+} from "./gpu.gen.ts";
 
 const rect = { x: 1, y: 2, width: 0x300, height: 0x400 };
 const RECT = "01000000 02000000 00030000 00040000";
@@ -191,5 +202,122 @@ describe("golden bytes", () => {
   it("cover every command and every kind of reply", () => {
     expect(new Set(requests.map(([{ op }]) => op)).size).toBe(26);
     expect(new Set(answers.map(([{ code }]) => code)).size).toBe(13);
+  });
+});
+
+/** A line of the captured file; only what these tests read of it. */
+interface Exchange {
+  readonly name: string;
+  readonly fields: Readonly<Record<string, unknown>> & { readonly command: string };
+  readonly header?: { readonly flags: number; readonly fenceId: string; contextId: number; ringIndex: number };
+  readonly request: string;
+  readonly used: number;
+  readonly reply: string;
+}
+
+function captured(): readonly Exchange[] {
+  const file = new URL("../../test/golden/qemu-7.2.jsonl", import.meta.url);
+  const [, ...lines] = readFileSync(file, "utf8").trim().split("\n");
+  return lines.map((line): Exchange => JSON.parse(line));
+}
+
+/** The specification's names of fields, where ours are not the same in camel case. */
+const RENAMED: Readonly<Record<string, string>> = { nr_entries: "entryCount", scanout: "scanoutId" };
+
+function camel(name: string): string {
+  return RENAMED[name] ?? name.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Our command with the same fields, or null for bytes that are none. */
+function commandOf({ fields }: Exchange): Command | null {
+  const {
+    command: op,
+    r,
+    entries,
+    cursor,
+    ...rest
+  } = fields as typeof fields & {
+    readonly r?: readonly number[];
+    readonly entries?: readonly (readonly [number, number])[];
+    readonly cursor?: Readonly<Record<string, number>>;
+  };
+  if (op === "raw") return null;
+  const [x, y, width, height] = r ?? [];
+  const named = Object.entries({ ...rest, ...cursor }).map(([name, value]) => [camel(name), value]);
+  return {
+    op: camel(op),
+    ...(r === undefined ? {} : { x, y, width, height }),
+    ...(entries === undefined ? {} : { entries: entries.map(([address, byteLength]) => ({ address, byteLength })) }),
+    ...Object.fromEntries(named),
+  } as Command;
+}
+
+function headerOf({ header }: Exchange): Partial<HeaderValues> {
+  if (header === undefined) return {};
+  const { fenceId, ...rest } = header;
+  const wide = BigInt(`0x${fenceId}`);
+  return { ...rest, fenceLow: Number(wide & 0xffffffffn), fenceHigh: Number(wide >> 32n) };
+}
+
+/** Bytes as whole words; what is missing at the end is 0. */
+function wordsOf(digits: string, byteLength: number): Uint32Array {
+  const bytes = new Uint8Array((byteLength + 3) & ~3);
+  bytes.set(Buffer.from(digits, "hex"));
+  return new Uint32Array(bytes.buffer);
+}
+
+const REPLY_BYTES: Readonly<Record<string, number>> = { getDisplayInfo: 408, getEdid: 1056 };
+
+describe("bytes exchanged with a real QEMU", () => {
+  const exchanges = captured();
+
+  it("are what our encoder writes for the same fields, and our decoder reads back", () => {
+    let compared = 0;
+    for (const exchange of exchanges) {
+      const command = commandOf(exchange);
+      if (command === null) continue;
+      const request = wordsOf(exchange.request, exchange.request.length / 2);
+      expect(hex(encodeCommand(command, headerOf(exchange))), exchange.name).toBe(hex(request));
+      expect(decodeCommand(request, request.byteLength), exchange.name).toMatchObject({
+        ok: true,
+        command,
+        header: headerOf(exchange),
+      });
+      compared += 1;
+    }
+    expect(compared).toBeGreaterThan(150);
+  });
+
+  it("are replies that our decoder reads and our encoder writes, with the fence exactly as QEMU echoes it", () => {
+    const codes = new Set<string>();
+    for (const exchange of exchanges) {
+      const { used, header } = exchange;
+      const words = wordsOf(exchange.reply, used);
+      const decoded = decodeReply(words, used);
+      if (!decoded.ok) {
+        // Nothing (the cursor queue), or cut by the driver's buffer.
+        expect([0, 4, 24, 60], exchange.name).toContain(used);
+        continue;
+      }
+      const isFenced = ((header?.flags ?? 0) & 1) !== 0;
+      const { fenceLow = 0, fenceHigh = 0, contextId = 0 } = isFenced ? headerOf(exchange) : {};
+      const echo = { flags: isFenced ? 1 : 0, fenceLow, fenceHigh, contextId, ringIndex: 0 };
+      expect(decoded.header, exchange.name).toMatchObject(echo);
+      expect(hex(encodeReply(decoded.reply, echo)), exchange.name).toBe(hex(words));
+      const op = commandOf(exchange)?.op ?? "";
+      const isError = decoded.reply.code.startsWith("err");
+      expect(used, exchange.name).toBe(isError ? 24 : (REPLY_BYTES[op] ?? 24));
+      codes.add(decoded.reply.code);
+    }
+    expect([...codes].toSorted()).toEqual([
+      "errInvalidParameter",
+      "errInvalidResourceId",
+      "errInvalidScanoutId",
+      "errOutOfMemory",
+      "errUnspec",
+      "okDisplayInfo",
+      "okEdid",
+      "okNoData",
+    ]);
   });
 });

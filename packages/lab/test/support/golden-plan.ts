@@ -1,6 +1,9 @@
 /**
  * What is asked of a real QEMU for the golden file: every 2D command, its error replies, fences, short requests and
  * short reply buffers, in one sequence, for the replies depend on what came before.
+ *
+ * Left out on purpose: a transfer whose source starts behind the backing (QEMU 7.2 aborts), sizes whose product wraps
+ * 32 bits (7.2 then asks the machine for gigabytes), and requests shorter than a header (never answered).
  */
 import { NO_FENCE, type RawCommand, type RawFence, replyCapacity } from "./raw-commands.ts";
 import { FREE_MEMORY } from "./raw-gpu.ts";
@@ -73,7 +76,6 @@ function creation(): readonly GoldenStep[] {
     step("create with an unknown format", create(2, 77, 64, 64)),
     step("create with format 0", create(2, 0, 64, 64)),
     step("create larger than the host allows", create(2, 2, 16384, 16384)),
-    step("create with sizes whose product wraps", create(2, 2, 0x10000, 0x10001)),
     step("create without width", create(3, 2, 0, 64)),
     step("create without height", create(4, 2, 64, 0)),
     ...FORMATS.map((format, index) => step(`create format ${format}`, create(100 + index, format, 16, 16))),
@@ -118,7 +120,7 @@ function transfers(): readonly GoldenStep[] {
     step("transfer one column too many", transfer([0, 0, 65, 64], 1)),
     step("transfer one row too many", transfer([0, 1, 64, 64], 1)),
     step("transfer a rectangle that wraps", transfer([0xffffffff, 0, 2, 1], 1)),
-    step("transfer from behind the backing", transfer([0, 0, 16, 16], 1, 1 << 20)),
+    step("transfer from the end of the backing", transfer([0, 0, 16, 1], 1, 4 * 4096)),
   ];
 }
 
@@ -155,6 +157,9 @@ function headers(): readonly GoldenStep[] {
     step("unknown command, fenced", { command: "raw", type: 0x1234, body: [] }, { fence: FENCE }),
     step("command 0", { command: "raw", type: 0, body: [] }),
     step("3D command", { command: "raw", type: 0x200, body: Array.from({ length: 72 }, () => 0) }),
+    step("blob", { command: "raw", type: 0x10c, body: Array.from({ length: 32 }, () => 0) }),
+    step("set scanout blob", { command: "raw", type: 0x10d, body: Array.from({ length: 72 }, () => 0) }),
+    step("capset", { command: "raw", type: 0x109, body: Array.from({ length: 8 }, () => 0) }),
     step("capset info", { command: "raw", type: 0x108, body: [0, 0, 0, 0, 0, 0, 0, 0] }),
     step("resource uuid", { command: "raw", type: 0x10b, body: [1, 0, 0, 0, 0, 0, 0, 0] }),
     step("cursor command on the control queue", {
@@ -170,6 +175,7 @@ function headers(): readonly GoldenStep[] {
       body: [...Array.from({ length: 16 }, () => 0), 1, ...Array.from({ length: 19 }, () => 0)],
     }),
     step("a reply buffer of nothing but the type", flush(full, 999), { capacity: 4 }),
+    step("no reply buffer", flush(full, 1), { capacity: 0 }),
   ];
 }
 
@@ -185,6 +191,7 @@ function cursors(): readonly GoldenStep[] {
     }),
     step("hide cursor", { command: "update_cursor", cursor: { ...cursor, resource_id: 0 } }),
     step("update cursor, fenced", { command: "update_cursor", cursor }, { fence: FENCE }),
+    step("move cursor without a reply buffer", { command: "move_cursor", cursor }, { capacity: 0 }),
   ];
 }
 
@@ -199,8 +206,17 @@ function farewell(): readonly GoldenStep[] {
   ];
 }
 
-/** The whole sequence. */
-export function goldenPlan(): readonly GoldenStep[] {
+/** The whole sequence, with a fence of its own for each step that has none if `fenced`. */
+export function goldenPlan(fenced: boolean = false): readonly GoldenStep[] {
+  const steps = plainPlan();
+  if (!fenced) return steps;
+  return steps.map((given, index) => {
+    const fence = { flags: 1, fenceId: 0xabcdef0100000000n + BigInt(index), contextId: 0, ringIndex: 0 };
+    return given.fence === NO_FENCE ? { ...given, fence } : given;
+  });
+}
+
+function plainPlan(): readonly GoldenStep[] {
   return [
     ...information(),
     ...creation(),

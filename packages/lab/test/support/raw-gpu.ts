@@ -115,12 +115,13 @@ export class RawGpu {
     return this.send(queue, requestBytes(command, fence), replyCapacity(command));
   }
 
-  /** Sends any bytes. */
+  /** Sends any bytes, with a reply buffer of `capacity` bytes, or without one if that is 0. */
   send(queue: 0 | 1, request: Uint8Array, capacity: number): Uint8Array {
     const base = RINGS + queue * RING_BYTES;
     this.ram.writeAt(REQUEST, request);
     this.ram.writeAt(REPLY, new Uint8Array(capacity).fill(0xaa));
-    const descriptors = [REQUEST, 0, request.length, (1 << 16) | 1, REPLY, 0, capacity, 2];
+    const flags = capacity === 0 ? 0 : (1 << 16) | 1;
+    const descriptors = [REQUEST, 0, request.length, flags, REPLY, 0, capacity, 2];
     this.ram.writeAt(base, Uint8Array.from(words(descriptors)));
     const before = this.#used[queue] ?? 0;
     const next = (before + 1) & 0xffff;
