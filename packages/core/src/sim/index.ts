@@ -1,2 +1,3 @@
 /** Parts of a simulation: virtual time, seeded randomness, faults. For tests and the lab. */
-export {};
+export * from "./seeded-random.ts";
+export * from "./virtual-clock.ts";
