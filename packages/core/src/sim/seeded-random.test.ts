@@ -25,8 +25,9 @@ describe("a seeded generator", () => {
   it("gives unsigned 32-bit integers, every bit set about as often as not", () => {
     const random = new SeededRandom(3);
     const ones = new Array<number>(32).fill(0);
-    for (const value of draw(random, 20_000)) {
-      expect(Number.isInteger(value) && value >= 0 && value < 2 ** 32).toBe(true);
+    const values = draw(random, 20_000);
+    expect(values.every((value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32)).toBe(true);
+    for (const value of values) {
       for (let bit = 0; bit < 32; bit += 1) ones[bit] = (ones[bit] ?? 0) + ((value >>> bit) & 1);
     }
     for (const count of ones) expect(Math.abs(count - 10_000)).toBeLessThan(400);
@@ -79,6 +80,6 @@ describe("a seeded generator", () => {
   });
 
   it("prints its seed", () => {
-    expect(`${new SeededRandom(9).fork("host")}`).toBe("seed 9/host");
+    expect(new SeededRandom(9).fork("host").toString()).toBe("seed 9/host");
   });
 });

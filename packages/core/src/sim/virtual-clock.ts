@@ -161,8 +161,8 @@ export class VirtualClock implements Clock {
   /** Fires the next timer and settles. */
   async #fire(): Promise<void> {
     const timer = this.#pop();
-    if (timer?.callback == null) return;
-    const { callback } = timer;
+    const callback = timer?.callback ?? null;
+    if (timer === undefined || callback === null) return;
     timer.callback = null;
     // A limit in between may have moved time past the moment the timer was due.
     this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
