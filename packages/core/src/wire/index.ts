@@ -1,4 +1,5 @@
 /** The bytes on the wire. See each file's head for its format. */
+export * from "./edid/index.ts";
 export * from "./gpu.gen.ts";
 export * from "./gpu.ts";
 export * from "./mmio.ts";
