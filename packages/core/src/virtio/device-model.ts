@@ -37,10 +37,21 @@ export interface DeviceModel {
   readConfig8(offset: number): number;
   /** A write to device configuration space, little endian, `width` bytes. */
   writeConfig(offset: number, width: 1 | 2 | 4, value: number): void;
-  /** DRIVER_OK: features are final. */
+  /** DRIVER_OK: features are final. Not called by a restore. */
   activate(features: bigint): void;
-  /** Process everything available in queue `index`. Throwing RingViolation means needsReset. */
+  /**
+   * Process everything available in queue `index`. Throwing RingViolation means needsReset. Chains may be kept and
+   * returned later: `queue.push`, `queue.flush`, then {@link DeviceHost.queueInterrupt} if that said so. A queue that was
+   * reset meanwhile takes them and does nothing.
+   */
   process(index: number, queue: DeviceQueue): void;
   /** Forget everything the specification says a reset forgets. May be called at any moment, also from inside process (by a re-entrant register write). */
   reset(): void;
+  /** The model's own state as plain data, the accepted features and chains it keeps included. Absent: it has none. */
+  save?(): unknown;
+  /**
+   * Takes on what {@link DeviceModel.save} gave (null where it was absent), whatever state the model was in. What comes is
+   * not trusted: throws GpuError EINVAL, and changes nothing then.
+   */
+  restore?(state: unknown): void;
 }

@@ -4,6 +4,8 @@ export * from "./bus-access.ts";
 export * from "./device-model.ts";
 export * from "./device-queue.ts";
 export * from "./driver-queue.ts";
+export * from "./loopback.ts";
+export * from "./machinery/index.ts";
 export * from "./mmio/transport.ts";
 export * from "./pci/capabilities.ts";
 export * from "./pci/transport.ts";
