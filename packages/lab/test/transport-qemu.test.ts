@@ -147,6 +147,10 @@ describe("the driver's side of virtio against QEMU", () => {
     ["by the window in configuration space", {}, "pci-cfg"],
     ["on virtio-vga", { devices: [{ model: "virtio-vga" }] }, "bars"],
     ["on MMIO", { machine: "microvm" }, "bars"],
+    ["on packed rings", { devices: [{ properties: { packed: "on" } }] }, "bars"],
+    ["on packed rings on MMIO", { machine: "microvm", devices: [{ properties: { packed: "on" } }] }, "bars"],
+    ["behind a root port", { devices: [{ rootPort: true }] }, "bars"],
+    ["behind a root port, by the window", { devices: [{ rootPort: true }] }, "pci-cfg"],
   ];
 
   it.each(cases)("gets an answer %s, also after a queue reset and a device reset", async (_name, options, window) => {

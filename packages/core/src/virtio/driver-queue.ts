@@ -1,8 +1,8 @@
 /**
  * The driver's end of a virtqueue, in the layout that was negotiated (VIRTIO 1.2 section 2.6).
  */
-import { GpuError } from "../base/errors.ts";
 import { QUEUE_SIZE_MAX } from "../wire/ring.ts";
+import { createPackedDriverQueue, packedLayout } from "./packed/index.ts";
 import type { DriverQueue } from "./queue.ts";
 import { createSplitDriverQueue, type DriverQueueOptions, splitLayout } from "./split/index.ts";
 
@@ -29,8 +29,7 @@ export function driverQueueSize(options: {
 
 /** Bytes of memory that {@link createDriverQueue} needs for such a queue. */
 export function driverQueueBytes(shape: DriverQueueShape): number {
-  refusePacked(shape.packed);
-  return splitLayout(shape).byteLength;
+  return (shape.packed ? packedLayout(shape) : splitLayout(shape)).byteLength;
 }
 
 /**
@@ -38,10 +37,5 @@ export function driverQueueBytes(shape: DriverQueueShape): number {
  * address `address`, a multiple of 16.
  */
 export function createDriverQueue(options: DriverQueueOptions & { readonly packed: boolean }): DriverQueue {
-  refusePacked(options.packed);
-  return createSplitDriverQueue(options);
-}
-
-function refusePacked(packed: boolean): void {
-  if (packed) throw new GpuError("ENOTSUP", "packed rings are not there");
+  return options.packed ? createPackedDriverQueue(options) : createSplitDriverQueue(options);
 }

@@ -7,6 +7,7 @@ export * from "./driver-queue.ts";
 export * from "./loopback.ts";
 export * from "./machinery/index.ts";
 export * from "./mmio/transport.ts";
+export * from "./packed/index.ts";
 export * from "./pci/capabilities.ts";
 export * from "./pci/transport.ts";
 export * from "./queue.ts";

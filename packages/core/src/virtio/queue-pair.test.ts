@@ -4,6 +4,7 @@ import { FileGuestMemory } from "../memory/file-memory.ts";
 import type { GuestMemory, RingMemory } from "../memory/guest-memory.ts";
 import { GuestRam } from "../memory/guest-ram.ts";
 import type { PositionedFile } from "../memory/ring-memory.ts";
+import { createPackedDeviceQueue, createPackedDriverQueue, packedLayout } from "./packed/index.ts";
 import { Chain, DescriptorList, type DeviceQueue, type DeviceQueueState, type DriverQueue } from "./queue.ts";
 import {
   type DeviceQueueOptions,
@@ -19,6 +20,8 @@ const RINGS_AT = 0x1000;
 interface Layout {
   readonly name: string;
   readonly sizes: readonly number[];
+  /** Chains after which all its indices have gone round. */
+  readonly chains: number;
   byteLength(options: { readonly size: number; readonly indirectEntries: number }): number;
   driver(options: DriverQueueOptions): DriverQueue;
   device(options: DeviceQueueOptions): DeviceQueue;
@@ -28,9 +31,18 @@ const layouts: readonly Layout[] = [
   {
     name: "split",
     sizes: [1, 2, 4, 8, 16, 64],
+    chains: 70_000,
     byteLength: (options) => splitLayout(options).byteLength,
     driver: createSplitDriverQueue,
     device: createSplitDeviceQueue,
+  },
+  {
+    name: "packed",
+    sizes: [1, 2, 3, 7, 8, 48],
+    chains: 10_000,
+    byteLength: (options) => packedLayout(options).byteLength,
+    driver: createPackedDriverQueue,
+    device: createPackedDeviceQueue,
   },
 ];
 
@@ -313,7 +325,7 @@ describe.each(layouts)("$name queue", (layout) => {
         const shape = { size: layout.sizes[3] ?? 8, indirectEntries: 2, eventIndex };
         const sleepers = new Sleepers(pairOf(layout, view, shape));
         let done = 0;
-        for (let round = 0; done < 70_000; round += 1) {
+        for (let round = 0; done < layout.chains; round += 1) {
           const batch = 1 + (round % shape.size);
           for (let count = 0; count < batch; count += 1) expect(sleepers.submit()).toBe(true);
           sleepers.settle();
@@ -335,8 +347,8 @@ describe.each(layouts)("$name queue", (layout) => {
     ];
     for (const eventIndex of [false, true]) {
       for (let run = 0; run < moves.length ** DEPTH; run += 1) {
-        // A quarter of a million of these: every seventh, which still covers every order of any six moves.
-        if (run % 7 !== 0) continue;
+        // A quarter of a million of these: every 19th, which still covers every order of any six moves.
+        if (run % 19 !== 0) continue;
         const sleepers = new Sleepers(pairOf(layout, "both mapped", { size: 2, indirectEntries: 2, eventIndex }));
         for (let count = 0, rest = run; count < DEPTH; count += 1, rest = Math.floor(rest / moves.length)) {
           moves[rest % moves.length]?.(sleepers);

@@ -7,6 +7,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import type { RingMemory } from "../../memory/guest-memory.ts";
+import { checkedWritableBytes } from "../descriptor-list.ts";
 import type { DescriptorList, DriverQueue, UsedElement } from "../queue.ts";
 import type { QueueAddresses } from "../transport.ts";
 import {
@@ -299,19 +300,4 @@ export class SplitDriverQueue implements DriverQueue {
     this.#broken = reason;
     return false;
   }
-}
-
-/** The bytes of the list's writable part. An empty buffer, or more than 2^32 bytes in all, is a bug of the caller (2.7.4.2). */
-function checkedWritableBytes(list: DescriptorList): number {
-  const { count, readable, lengths } = list;
-  let total = 0;
-  let writable = 0;
-  for (let index = 0; index < count; index += 1) {
-    const length = lengths[index] ?? 0;
-    assert(length > 0, "a buffer has at least one byte");
-    total += length;
-    if (index >= readable) writable += length;
-  }
-  assert(total <= TWO_32, "a chain has at most 2^32 bytes");
-  return writable;
 }
