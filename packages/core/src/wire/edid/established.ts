@@ -66,14 +66,18 @@ const ASPECTS: readonly (readonly [across: number, down: number])[] = [
   [16, 9],
 ];
 
-/** The timing that two bytes name: DMT's where it has one, else reduced blanking for the size they give. */
-export function readStandard(code: number): EdidTiming | null {
+/**
+ * The timing that two bytes name: DMT's where it has one, else reduced blanking for the size they give. Before revision 3
+ * the first aspect ratio was the square.
+ */
+export function readStandard(code: number, revision: number): EdidTiming | null {
   const first = code >> 8;
   const second = code & 0xff;
   if (code === STANDARD_UNUSED || first === 0) return null;
+  const width = (first + 31) * 8;
+  if (revision < 3 && second >> 6 === 0) return exactTiming(width, width, ((second & 0x3f) + 60) * 1000);
   const known = dmtByCode(code);
   if (known !== null) return known;
-  const width = (first + 31) * 8;
   const [across, down] = ASPECTS[second >> 6] ?? [16, 10];
   return exactTiming(width, Math.floor((width * down) / across), ((second & 0x3f) + 60) * 1000);
 }

@@ -56,6 +56,7 @@ export const EDID_BLOCK_BYTES = 128;
 
 const SIZE_MAX = 16384;
 const MODEL_YEAR = 2026;
+const REVISION = 4;
 
 /** Sizes that every system expects to find; all of them have a code of two bytes or a bit. */
 const USUAL_MODES: readonly EdidMode[] = [
@@ -257,7 +258,7 @@ function baseBlock(display: Display, plan: Plan, extensions: number): Uint8Array
     0,
     MODEL_YEAR - 1990,
     1,
-    4,
+    REVISION,
     INPUT,
     Math.round(display.widthMm / 10),
     Math.round(display.heightMm / 10),
@@ -359,7 +360,7 @@ function listedTimings(plan: Plan): readonly EdidTiming[] {
   const bits = [
     ...plan.established12.map((bit) => ESTABLISHED_1_2[bit]),
     ...plan.established3.map((bit) => ESTABLISHED_3[bit]),
-    ...plan.standard.map(readStandard),
+    ...plan.standard.map((code) => readStandard(code, REVISION)),
   ];
   return bits.filter((timing) => timing !== null && timing !== undefined);
 }

@@ -1,3 +1,4 @@
 /** EDID: what a display says of itself (VESA E-EDID 1.4, CTA-861, DisplayID 1.3). */
 export * from "./generate.ts";
+export * from "./parse.ts";
 export { cvtReducedBlanking, type EdidBlanking, type EdidTiming } from "./timing.ts";

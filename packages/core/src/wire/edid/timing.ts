@@ -1,5 +1,5 @@
 /**
- * Display timings, and the making of one from a size and a refresh rate: VESA CVT 1.2 with reduced blanking (version 1),
+ * Display timings, and the making of one from a size and a refresh rate: VESA CVT 2.0 with reduced blanking (version 1),
  * which is what a panel without a beam to bring back wants.
  */
 import { GpuError } from "../../base/errors.ts";
@@ -88,7 +88,7 @@ const RB_FRONT_PIXELS = 48;
 const RB_SYNC_PIXELS = 32;
 const RB_BLANKING_PIXELS = 160;
 const RB_FRONT_LINES = 3;
-const RB_BACK_LINES_MIN = 6;
+const RB_BACK_LINES_MIN = 7;
 const RB_BLANKING_US_MIN = 460;
 const RB_CLOCK_STEP_KHZ = 250;
 
