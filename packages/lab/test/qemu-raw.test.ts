@@ -4,8 +4,9 @@
  */
 import { afterEach, expect, it } from "vitest";
 import { QemuHost, type QemuHostOptions } from "../src/hosts/qemu/qemu-host.ts";
-import type { RawCommand } from "./support/raw-commands.ts";
-import { FREE_MEMORY, RawGpu } from "./support/raw-gpu.ts";
+import type { RawCommand } from "../src/oracle/raw-commands.ts";
+import { RawGpu } from "../src/oracle/raw-gpu.ts";
+import { FREE_MEMORY } from "../src/oracle/ring-guest.ts";
 
 const hosts: QemuHost[] = [];
 

@@ -5,8 +5,8 @@
  * Left out on purpose: a transfer whose source starts behind the backing (QEMU 7.2 aborts), sizes whose product wraps
  * 32 bits (7.2 then asks the machine for gigabytes), and requests shorter than a header (never answered).
  */
-import { NO_FENCE, type RawCommand, type RawFence, replyCapacity } from "./raw-commands.ts";
-import { FREE_MEMORY } from "./raw-gpu.ts";
+import { NO_FENCE, type RawCommand, type RawFence, replyCapacity } from "../../src/oracle/raw-commands.ts";
+import { FREE_MEMORY } from "../../src/oracle/ring-guest.ts";
 
 /** One exchange to make. */
 export interface GoldenStep {

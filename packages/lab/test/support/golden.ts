@@ -4,8 +4,8 @@
 import { readFileSync } from "node:fs";
 import type { QemuHost } from "../../src/hosts/qemu/qemu-host.ts";
 import { GOLDEN_OUTPUTS, goldenPlan } from "./golden-plan.ts";
-import { NO_FENCE, type RawCommand, requestBytes, toHex } from "./raw-commands.ts";
-import { RawGpu } from "./raw-gpu.ts";
+import { NO_FENCE, type RawCommand, requestBytes, toHex } from "../../src/oracle/raw-commands.ts";
+import { RawGpu } from "../../src/oracle/raw-gpu.ts";
 
 /** A command by the specification's field names, to be built anew by other means; a raw body is hexadecimal here. */
 export type GoldenFields =

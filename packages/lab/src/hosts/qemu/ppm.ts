@@ -10,7 +10,10 @@ export interface RgbPicture {
   readonly rgb: Uint8Array;
 }
 
-/** Decodes a P6 file. Throws GpuError EPROTO on anything else. */
+/**
+ * Decodes a P6 file. Throws GpuError EPROTO on anything else. QEMU 7.2 pads each row to four bytes, which the format has
+ * no word for: the file's length tells.
+ */
 export function decodePpm(bytes: Uint8Array): RgbPicture {
   const head = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
   const match = /^P6\s+(\d{1,5})\s+(\d{1,5})\s+255\s/.exec(head);
@@ -18,7 +21,13 @@ export function decodePpm(bytes: Uint8Array): RgbPicture {
   const width = Number(match[1]);
   const height = Number(match[2]);
   const start = match[0].length;
-  const byteLength = width * height * 3;
-  if (bytes.length < start + byteLength) throw new GpuError("EPROTO", "the screen dump is cut short");
-  return { width, height, rgb: new Uint8Array(bytes.subarray(start, start + byteLength)) };
+  const rowBytes = width * 3;
+  if (bytes.length < start + rowBytes * height) throw new GpuError("EPROTO", "the screen dump is cut short");
+  const padded = Math.ceil(rowBytes / 4) * 4;
+  const stride = bytes.length === start + padded * height ? padded : rowBytes;
+  const rgb = new Uint8Array(rowBytes * height);
+  for (let y = 0; y < height; y += 1) {
+    rgb.set(bytes.subarray(start + y * stride, start + y * stride + rowBytes), y * rowBytes);
+  }
+  return { width, height, rgb };
 }

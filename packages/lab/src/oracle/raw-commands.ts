@@ -11,6 +11,7 @@ export interface RawFence {
   readonly ringIndex: number;
 }
 
+/** An ordinary header: all 0. */
 export const NO_FENCE: RawFence = { flags: 0, fenceId: 0n, contextId: 0, ringIndex: 0 };
 
 /** The fields of one command, by the names of the specification; enough to write its bytes or to rebuild it elsewhere. */
