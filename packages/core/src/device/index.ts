@@ -1,2 +1,6 @@
 /** The host side: a complete virtio-gpu device. */
-export {};
+export * from "./display-sink.ts";
+export * from "./gpu-device.ts";
+export * from "./options.ts";
+export * from "./pixels.ts";
+export * from "./renderer.ts";
