@@ -186,7 +186,7 @@ export class VirtioDevice implements DeviceHost {
     let value = 0;
     for (let index = width - 1; index >= 0; index -= 1) {
       const at = offset + index;
-      const byte = at >= 0 && at < this.configBytes ? this.model.readConfig8(at) & 0xff : 0;
+      const byte = Number.isInteger(at) && at >= 0 && at < this.configBytes ? this.model.readConfig8(at) & 0xff : 0;
       value = (value << 8) | byte;
     }
     return value >>> 0;
@@ -194,7 +194,8 @@ export class VirtioDevice implements DeviceHost {
 
   /** Little endian; ignored where it reaches behind the space's end, and while suspended. */
   writeConfig(offset: number, width: 1 | 2 | 4, value: number): void {
-    if (!(offset >= 0 && offset + width <= this.configBytes) || this.phase === "suspended") return;
+    const fits = Number.isInteger(offset) && offset >= 0 && offset + width <= this.configBytes;
+    if (!fits || this.phase === "suspended") return;
     this.model.writeConfig(offset, width, value);
   }
 
