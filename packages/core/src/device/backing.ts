@@ -27,22 +27,20 @@ export function attachEntries(
   const backing = packEntries(state.memory, new Uint32Array(bytes.buffer), count);
   if (backing === null) return GpuReply.ERR_UNSPEC;
   resource.backing = backing;
-  resource.entryCount = count;
-  state.entries += count;
+  state.entries += backing.count;
   return GpuReply.OK_NODATA;
 }
 
 /** Ends a resource's backing, if it has one. */
 export function detach(state: GpuState, resource: Resource): void {
-  state.entries -= resource.entryCount;
-  resource.entryCount = 0;
+  state.entries -= resource.backing?.count ?? 0;
   resource.backing = null;
 }
 
 /** A length that QEMU takes for a range that wraps; no page-wise backing has it. */
 const LENGTH_REFUSED = 0xffff_ffff;
-/** A merged range fits 32 bits. */
-const RANGE_BYTES_MAX = 0xffff_ffff;
+/** A merged range fits 32 bits, and is one that would be taken. */
+const RANGE_BYTES_MAX = LENGTH_REFUSED - 1;
 
 /**
  * Checks and packs memory entries as they came from the guest (a private copy): none may be empty, or lie outside guest

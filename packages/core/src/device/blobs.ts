@@ -11,12 +11,13 @@ import {
   Header,
   writeMapInfoReply,
 } from "../wire/gpu.gen.ts";
-import { attachEntries } from "./backing.ts";
+import { attachEntries, detach } from "./backing.ts";
 import type { GpuState } from "./gpu-state.ts";
 import type { CommandLane } from "./lane.ts";
 import { Resource } from "./resource.ts";
 
-const FLAGS_KNOWN = BlobFlag.USE_MAPPABLE | BlobFlag.USE_SHAREABLE | BlobFlag.USE_CROSS_DEVICE;
+/** Every flag of a blob that there is. */
+export const FLAGS_KNOWN: number = BlobFlag.USE_MAPPABLE | BlobFlag.USE_SHAREABLE | BlobFlag.USE_CROSS_DEVICE;
 /** Maps start and end on these where no alignment of blobs is offered. */
 const MAP_UNIT = 4096;
 
@@ -35,7 +36,7 @@ export function createBlob(state: GpuState, lane: CommandLane): number {
   if (resource.hasHostStorage) {
     const made = createHostBlob(state, lane, command);
     if (made !== GpuReply.OK_NODATA) {
-      state.entries -= resource.entryCount;
+      detach(state, resource);
       return made;
     }
   }
@@ -95,7 +96,7 @@ export function unmapBlob(state: GpuState, lane: CommandLane): number {
 }
 
 /** Where in the sorted list of maps this one belongs; -1 when it can't be. */
-export function mapPlace(state: GpuState, offset: number, size: number): number {
+export function mapPlace(state: Pick<GpuState, "setup" | "window" | "maps">, offset: number, size: number): number {
   const unit = Math.max(MAP_UNIT, state.setup.blobAlignment);
   if (offset % unit !== 0 || size === 0 || offset + size > state.window.byteLength) return -1;
   const { maps } = state;

@@ -1,7 +1,7 @@
 /**
  * The seam to whatever shows the pictures: a canvas, a window, a recorder of pictures, the test's eye.
  */
-import type { PixelSource, Rect } from "./pixels.ts";
+import type { PixelSource, PixelRect } from "./pixels.ts";
 
 /**
  * What an output shows, from the moment it is given to a {@link DisplaySink} until the next `scanout` for this output.
@@ -19,9 +19,9 @@ export interface ScanoutPixels {
    */
   view(): PixelSource | null;
   /** Copies a rectangle, in the scanout's format, row after row. What lies outside the scanout stays as it was. */
-  read(rect: Rect, target: Uint8Array, targetOffset: number, targetStride: number): void;
+  read(rect: PixelRect, target: Uint8Array, targetOffset: number, targetStride: number): void;
   /** Copies a rectangle as opaque RGBA. What lies outside the scanout stays as it was. */
-  readRgba(rect: Rect, target: Uint8Array | Uint8ClampedArray, targetOffset: number, targetStride: number): void;
+  readRgba(rect: PixelRect, target: Uint8Array | Uint8ClampedArray, targetOffset: number, targetStride: number): void;
 }
 
 /** An output's cursor. */
@@ -45,7 +45,7 @@ export interface DisplaySink {
   /** The output shows something else from now on, or nothing (null). */
   scanout(output: number, pixels: ScanoutPixels | null): void;
   /** A rectangle of the output, in its own coordinates, has new contents. */
-  flush(output: number, rect: Rect, pixels: ScanoutPixels): void;
+  flush(output: number, rect: PixelRect, pixels: ScanoutPixels): void;
   /** The cursor has a new picture, hot spot and position, and is visible. */
   updateCursor(output: number, cursor: CursorImage): void;
   /** The cursor is visible, at another position. */

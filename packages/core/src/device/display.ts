@@ -5,7 +5,7 @@ import { BYTES_PER_PIXEL, FORMATS, GpuReply, SCANOUT_SIZE_MIN } from "../wire/gp
 import { type SetScanout, readSetScanout, readSetScanoutBlob } from "../wire/gpu.gen.ts";
 import type { GpuState } from "./gpu-state.ts";
 import type { CommandLane } from "./lane.ts";
-import { intersect, type Rect } from "./pixels.ts";
+import { intersect, type PixelRect } from "./pixels.ts";
 import type { Resource } from "./resource.ts";
 import { type Framebuffer, Scanout } from "./scanout.ts";
 
@@ -75,13 +75,17 @@ export function disableScanout(state: GpuState, output: number): void {
 }
 
 /** Whether a scanout's rectangle lies in a picture of this size, and is not too small for a screen. */
-export function isScanoutRect({ x, y, width, height }: Rect, pictureWidth: number, pictureHeight: number): boolean {
+export function isScanoutRect(
+  { x, y, width, height }: PixelRect,
+  pictureWidth: number,
+  pictureHeight: number,
+): boolean {
   if (width < SCANOUT_SIZE_MIN || height < SCANOUT_SIZE_MIN) return false;
   return x + width <= pictureWidth && y + height <= pictureHeight;
 }
 
 /** Whether a blob can hold this picture, as far as the rectangle of it is shown. */
-export function isBlobFramebuffer(resource: Resource, framebuffer: Framebuffer, rect: Rect): boolean {
+export function isBlobFramebuffer(resource: Resource, framebuffer: Framebuffer, rect: PixelRect): boolean {
   const { format, width, stride, offset } = framebuffer;
   if (resource.blob === null || !FORMATS.has(format)) return false;
   if (stride < width * BYTES_PER_PIXEL || stride > STRIDE_MAX || stride % BYTES_PER_PIXEL !== 0) return false;
@@ -124,7 +128,7 @@ function show(state: GpuState, output: number, scanout: Scanout): void {
 }
 
 /** Tells the sink of each scanout that the rectangle touches; false when there is none. */
-function flushScanouts(state: GpuState, resource: Resource, rect: Rect): boolean {
+function flushScanouts(state: GpuState, resource: Resource, rect: PixelRect): boolean {
   let touched = false;
   for (let output = 0; output < state.scanouts.length; output += 1) {
     if ((resource.shownOn & (1 << output)) === 0) continue;
@@ -143,6 +147,6 @@ function flushScanouts(state: GpuState, resource: Resource, rect: Rect): boolean
   return touched;
 }
 
-function rectOf({ x, y, width, height }: Rect): Rect {
+function rectOf({ x, y, width, height }: PixelRect): PixelRect {
   return { x, y, width, height };
 }

@@ -29,7 +29,9 @@ import { disableScanout } from "./display.ts";
 import type { DisplaySink } from "./display-sink.ts";
 import { GpuState } from "./gpu-state.ts";
 import { CommandLane } from "./lane.ts";
-import { type OutputLayout, type OutputState, setUp, toOutputState, type VirtioGpuDeviceOptions } from "./options.ts";
+import { applyState, readState } from "./restore-state.ts";
+import { type GpuDeviceState, saveState } from "./saved-state.ts";
+import { type OutputLayout, type DeviceOutput, setUp, toDeviceOutput, type VirtioGpuDeviceOptions } from "./options.ts";
 
 /** What an output shows, as opaque RGBA without gaps between rows. */
 export interface Screenshot {
@@ -83,7 +85,7 @@ export class VirtioGpuDevice implements DeviceModel {
   }
 
   /** The outputs as they stand. */
-  get outputs(): readonly OutputState[] {
+  get outputs(): readonly DeviceOutput[] {
     return this.#state.outputs;
   }
 
@@ -101,7 +103,7 @@ export class VirtioGpuDevice implements DeviceModel {
     const state = this.#state;
     const before = state.outputs[index];
     if (before === undefined) throw new GpuError("EINVAL", `there is no output ${index}`, { device: this.label });
-    const after = toOutputState(layout, before);
+    const after = toDeviceOutput(layout, before);
     if (isSameLayout(before, after)) return;
     state.edids[index] = state.setup.edidOf(after);
     state.outputs[index] = after;
@@ -128,6 +130,30 @@ export class VirtioGpuDevice implements DeviceModel {
     const rgba = new Uint8Array(stride * height);
     scanout.readRgba({ x: 0, y: 0, width, height }, rgba, 0, stride);
     return { width, height, rgba };
+  }
+
+  /**
+   * All that the device knows, as plain data that stays as it is. Throws GpuError EBUSY in the middle of a command or while
+   * fences are pending, ENOTSUP where the guest uses 3D and the renderer can't be saved.
+   */
+  save(): GpuDeviceState {
+    this.#refuseWhileBusy("saved");
+    return saveState(this.#state);
+  }
+
+  /**
+   * Takes over what {@link VirtioGpuDevice.save} gave, here or elsewhere, on a device with as many outputs and at least
+   * these features, attached to memory with the guest's old contents. All of it is checked first: throws GpuError EINVAL,
+   * having changed nothing. The sink is told of what is shown. Rings and status are the machinery's to restore.
+   */
+  restore(saved: unknown): void {
+    const state = this.#state;
+    this.#refuseWhileBusy("restored");
+    assert(state.host !== null, "a device is attached before it is restored");
+    const checked = readState(state, saved);
+    state.life += 1;
+    this.#startWork();
+    applyState(state, checked);
   }
 
   attach(host: DeviceHost): void {
@@ -322,6 +348,11 @@ export class VirtioGpuDevice implements DeviceModel {
     this.#work = setup.queueSizes.map(() => new QueueWork(new CommandLane(host.memory)));
   }
 
+  #refuseWhileBusy(what: string): void {
+    if (!this.#work.some(({ busy }) => busy)) return;
+    throw new GpuError("EBUSY", `a device can't be ${what} in the middle of a command`, { device: this.label });
+  }
+
   #present(): void {
     const state = this.#state;
     for (const [output, scanout] of state.scanouts.entries()) state.sink?.scanout(output, scanout);
@@ -340,7 +371,7 @@ function isDone(phase: string): boolean {
   return phase === "done";
 }
 
-function isSameLayout(one: OutputState, other: OutputState): boolean {
+function isSameLayout(one: DeviceOutput, other: DeviceOutput): boolean {
   return (
     one.enabled === other.enabled &&
     one.width === other.width &&

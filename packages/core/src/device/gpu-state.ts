@@ -26,7 +26,7 @@ import { ScatterAccess } from "../memory/scatter-list.ts";
 import type { DeviceHost } from "../virtio/device-model.ts";
 import { CURSOR_SIZE, BYTES_PER_PIXEL, type GpuFeature } from "../wire/gpu.ts";
 import type { DisplaySink } from "./display-sink.ts";
-import type { GpuSetup, OutputState } from "./options.ts";
+import type { GpuSetup, DeviceOutput } from "./options.ts";
 import type { Resource } from "./resource.ts";
 import type { Scanout } from "./scanout.ts";
 
@@ -55,7 +55,7 @@ export class GpuState {
   negotiated: number = 0;
   /** events_read. */
   events: number = 0;
-  outputs: OutputState[];
+  outputs: DeviceOutput[];
   /** Each output's EDID. */
   edids: Uint8Array[];
   readonly cursors: readonly Cursor[];

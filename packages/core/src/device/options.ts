@@ -5,7 +5,7 @@ import { GpuError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { silentTracer, type Tracer } from "../base/tracer.ts";
 import { ENTRIES_MAX, GpuFeature, MAX_SCANOUTS } from "../wire/gpu.ts";
-import { generateEdid } from "../wire/edid/index.ts";
+import { EDID_BLOCK_BYTES, EDID_BYTES_MAX, generateEdid } from "../wire/edid/index.ts";
 import { featureBit } from "../wire/virtio.ts";
 import type { DisplaySink } from "./display-sink.ts";
 import type { Renderer } from "./renderer.ts";
@@ -25,7 +25,7 @@ export interface OutputLayout {
 }
 
 /** An output as it stands. A disabled one keeps the rest of its layout. */
-export interface OutputState {
+export interface DeviceOutput {
   readonly enabled: boolean;
   readonly width: number;
   readonly height: number;
@@ -75,7 +75,7 @@ export interface VirtioGpuDeviceOptions {
   /** Names the device in messages and traces; default `virtio-gpu device`. */
   readonly label?: string;
   /** The EDID of an output: a multiple of 128 bytes, at most 1024. Default: made from its layout. */
-  readonly edidOf?: (output: OutputState) => Uint8Array;
+  readonly edidOf?: (output: DeviceOutput) => Uint8Array;
 }
 
 /** Limits against a guest that asks for too much. */
@@ -96,17 +96,17 @@ export interface GpuSetup {
   /** Offered device-type feature bits. */
   readonly features: number;
   readonly limits: GpuLimits;
-  readonly outputs: readonly OutputState[];
+  readonly outputs: readonly DeviceOutput[];
   readonly queueSizes: readonly [number, number];
   /** 0: BLOB_ALIGNMENT is not offered. */
   readonly blobAlignment: number;
   readonly keepResourcesOverReset: boolean;
   readonly hostVisibleBytes: number;
-  readonly edidOf: (output: OutputState) => Uint8Array;
+  readonly edidOf: (output: DeviceOutput) => Uint8Array;
 }
 
 /** A monitor of which nothing is known. */
-const DEFAULT_LAYOUT: OutputState = {
+const DEFAULT_LAYOUT: DeviceOutput = {
   enabled: false,
   width: 1280,
   height: 800,
@@ -119,7 +119,7 @@ const SIZE_MAX = 16384;
 const WINDOW_UNIT = 4096;
 
 /** Checks a layout against what a monitor can be. Throws GpuError EINVAL. */
-export function toOutputState(layout: OutputLayout | null, before: OutputState = DEFAULT_LAYOUT): OutputState {
+export function toDeviceOutput(layout: OutputLayout | null, before: DeviceOutput = DEFAULT_LAYOUT): DeviceOutput {
   if (layout === null) return { ...before, enabled: false };
   const { width, height, refreshHz = 60, widthMm = 0, heightMm = 0, name = before.name } = layout;
   for (const [what, value, least, most] of [
@@ -138,7 +138,7 @@ export function toOutputState(layout: OutputLayout | null, before: OutputState =
 
 /** Fills in defaults. Throws GpuError EINVAL for options that can't be. */
 export function setUp(options: VirtioGpuDeviceOptions): GpuSetup {
-  const outputs = (options.outputs ?? [{ width: 1280, height: 800 }]).map((layout) => toOutputState(layout));
+  const outputs = (options.outputs ?? [{ width: 1280, height: 800 }]).map((layout) => toDeviceOutput(layout));
   if (outputs.length < 1 || outputs.length > MAX_SCANOUTS) {
     throw new GpuError("EINVAL", `a device has 1 to ${MAX_SCANOUTS} outputs, not ${outputs.length}`);
   }
@@ -161,11 +161,16 @@ export function setUp(options: VirtioGpuDeviceOptions): GpuSetup {
     blobAlignment: options.blobAlignment ?? 0,
     keepResourcesOverReset: options.keepResourcesOverReset ?? false,
     hostVisibleBytes: windowBytes(options),
-    edidOf: options.edidOf ?? edidOfLayout,
+    edidOf: (output) => checkedEdid((options.edidOf ?? edidOfLayout)(output)),
   };
 }
 
-function edidOfLayout({ width, height, refreshHz, widthMm, heightMm, name }: OutputState): Uint8Array {
+function checkedEdid(edid: Uint8Array): Uint8Array {
+  if (edid.byteLength <= EDID_BYTES_MAX && edid.byteLength % EDID_BLOCK_BYTES === 0) return edid;
+  throw new GpuError("EINVAL", `an EDID has up to 8 blocks of ${EDID_BLOCK_BYTES} bytes, not ${edid.byteLength} bytes`);
+}
+
+function edidOfLayout({ width, height, refreshHz, widthMm, heightMm, name }: DeviceOutput): Uint8Array {
   return generateEdid({
     width,
     height,

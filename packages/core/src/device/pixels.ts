@@ -8,7 +8,7 @@ import { assert } from "../base/assert.ts";
 import { BYTES_PER_PIXEL, FORMATS, type FormatChannels, Format } from "../wire/gpu.ts";
 
 /** A rectangle, in pixels. */
-export interface Rect {
+export interface PixelRect {
   readonly x: number;
   readonly y: number;
   readonly width: number;
@@ -87,7 +87,7 @@ export function toRgba(source: PixelSource, size: ConversionSize): Uint8Array {
 }
 
 /** What both rectangles share; null when that is nothing. */
-export function intersect(one: Rect, other: Rect): Rect | null {
+export function intersect(one: PixelRect, other: PixelRect): PixelRect | null {
   const x = Math.max(one.x, other.x);
   const y = Math.max(one.y, other.y);
   const width = Math.min(one.x + one.width, other.x + other.width) - x;

@@ -82,6 +82,8 @@ export interface Renderer {
   destroyResource(resourceId: number): void;
   transferToHost(contextId: number, transfer: TransferHost3d, guest: GuestBytes): RendererStatus;
   transferFromHost(contextId: number, transfer: TransferHost3d, guest: GuestBytes): RendererStatus;
+  /** Whether there is such a resource, made by {@link Renderer.createResource} or {@link Renderer.createBlob}. */
+  hasResource(resourceId: number): boolean;
   /** What a scanout of this resource shows (a blob: its bytes from the first on), or null where it can't be shown. */
   pixels(resourceId: number): RendererPixels | null;
 
@@ -92,8 +94,11 @@ export interface Renderer {
 
   /** Forgets contexts, resources and fences. Blobs were unmapped before. */
   reset(): void;
-  /** Everything, as plain data, for a saved state. Only called when no fence is pending and nothing is mapped. */
+  /** Everything, as plain data, for a saved state. Not called while a fence is pending. */
   save?(): unknown;
-  /** Takes a saved state over; not trusted. Throws GpuError EINVAL, having changed nothing. */
+  /**
+   * Takes a saved state over; it replaces everything, and nothing is mapped any more. Not trusted: throws GpuError EINVAL,
+   * having changed nothing.
+   */
   restore?(state: unknown): void;
 }

@@ -29,8 +29,6 @@ export class Resource {
   pixels: Uint8Array | null = null;
   /** Null: nothing attached. Never of zero entries. */
   backing: ScatterList | null = null;
-  /** Memory entries that were attached, before neighbours were merged. */
-  entryCount: number = 0;
   uuid: Uint8Array | null = null;
   /** Bit n: output n shows it. */
   shownOn: number = 0;

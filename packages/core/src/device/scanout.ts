@@ -8,7 +8,7 @@ import { MemoryRangeError } from "../memory/guest-memory.ts";
 import { BYTES_PER_PIXEL } from "../wire/gpu.ts";
 import type { ScanoutPixels } from "./display-sink.ts";
 import type { GpuState } from "./gpu-state.ts";
-import { type ByteArray, framebufferToRgba, intersect, type PixelSource, type Rect } from "./pixels.ts";
+import { type ByteArray, framebufferToRgba, intersect, type PixelSource, type PixelRect } from "./pixels.ts";
 import type { Resource } from "./resource.ts";
 
 /** How the picture lies in a resource. Offsets and strides are bytes. */
@@ -23,11 +23,11 @@ export interface Framebuffer {
 /** See the file's head. */
 export class Scanout implements ScanoutPixels {
   readonly resource: Resource;
-  readonly rect: Rect;
+  readonly rect: PixelRect;
   readonly framebuffer: Framebuffer;
   readonly #state: GpuState;
 
-  constructor(state: GpuState, resource: Resource, rect: Rect, framebuffer: Framebuffer) {
+  constructor(state: GpuState, resource: Resource, rect: PixelRect, framebuffer: Framebuffer) {
     this.#state = state;
     this.resource = resource;
     this.rect = rect;
@@ -65,7 +65,7 @@ export class Scanout implements ScanoutPixels {
     return bytes === null ? null : { bytes, offset: 0, stride, format };
   }
 
-  read(rect: Rect, target: Uint8Array, targetOffset: number, targetStride: number): void {
+  read(rect: PixelRect, target: Uint8Array, targetOffset: number, targetStride: number): void {
     const clipped = intersect(rect, { x: 0, y: 0, width: this.width, height: this.height });
     if (clipped === null) return;
     const { stride } = this.framebuffer;
@@ -82,7 +82,7 @@ export class Scanout implements ScanoutPixels {
     }
   }
 
-  readRgba(rect: Rect, target: ByteArray, targetOffset: number, targetStride: number): void {
+  readRgba(rect: PixelRect, target: ByteArray, targetOffset: number, targetStride: number): void {
     const clipped = intersect(rect, { x: 0, y: 0, width: this.width, height: this.height });
     if (clipped === null) return;
     const offset = targetOffset + (clipped.y - rect.y) * targetStride + (clipped.x - rect.x) * BYTES_PER_PIXEL;
@@ -94,7 +94,7 @@ export class Scanout implements ScanoutPixels {
   }
 
   /** A rectangle that lies inside: where it is, or a copy of it. */
-  #part(rect: Rect): PixelSource {
+  #part(rect: PixelRect): PixelSource {
     const view = this.view();
     if (view !== null) return { ...view, offset: view.offset + rect.y * view.stride + rect.x * BYTES_PER_PIXEL };
     const stride = rect.width * BYTES_PER_PIXEL;
