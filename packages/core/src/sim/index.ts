@@ -1,4 +1,5 @@
 /** Parts of a simulation: virtual time, seeded randomness, faults. For tests and the lab. */
+export * from "./boot-driver.ts";
 export * from "./faults/command-faults.ts";
 export * from "./faults/dma-watch.ts";
 export * from "./faults/faulty-allocator.ts";
@@ -9,4 +10,7 @@ export * from "./faults/faulty-transport.ts";
 export * from "./faults/watched-memory.ts";
 export * from "./recorder.ts";
 export * from "./seeded-random.ts";
+export * from "./sim-host.ts";
+export * from "./sim-machine.ts";
 export * from "./virtual-clock.ts";
+export type { SlotKind } from "./wiring/wiring.ts";

@@ -38,6 +38,7 @@ export class DmaWatch implements GuestMemory {
   readonly #memory: GuestMemory;
   readonly #dma: FaultyDmaMap;
   readonly #refuse: boolean;
+  readonly #allowed: MemoryRegion[] = [];
   #violations: DmaViolation[] = [];
 
   constructor(options: DmaWatchOptions) {
@@ -50,6 +51,11 @@ export class DmaWatch implements GuestMemory {
   /** What happened that must not, oldest first. */
   get violations(): readonly DmaViolation[] {
     return this.#violations;
+  }
+
+  /** Memory that the device may use whatever the driver maps: another driver's. */
+  allow(region: MemoryRegion): void {
+    this.#allowed.push(region);
   }
 
   clear(): void {
@@ -88,9 +94,15 @@ export class DmaWatch implements GuestMemory {
   }
 
   #check(what: "read" | "write", address: number, byteLength: number): void {
-    if (this.#dma.covers(address, byteLength)) return;
+    if (this.#dma.covers(address, byteLength) || this.#isAllowed(address, byteLength)) return;
     this.#violations.push({ what, address, byteLength, key: null });
     if (this.#refuse) throw new MemoryRangeError(address, byteLength);
+  }
+
+  #isAllowed(address: number, byteLength: number): boolean {
+    return this.#allowed.some(
+      (region) => address >= region.address && address + byteLength <= region.address + region.byteLength,
+    );
   }
 
   #freed(pages: Pages): void {

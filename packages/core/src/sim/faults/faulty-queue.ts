@@ -95,9 +95,10 @@ export class FaultyDeviceQueue implements DeviceQueue {
         this.#refuse(next.chain, command, effect.reply);
         continue;
       }
-      if (effect?.kind === "die") this.#options.die(command);
-      if (effect?.kind === "break") this.#options.breakDown(`command ${command.sequence} broke the device`);
-      if (effect?.kind === "die" || effect?.kind === "break") return false;
+      if (effect?.kind === "die" || effect?.kind === "break") {
+        this.#end(effect.kind, command);
+        return false;
+      }
       if (effect?.kind === "call") effect.run(command);
       this.#taken.set(next.chain.id, next.taken);
       copyChain(next.chain, chain);
@@ -200,6 +201,13 @@ export class FaultyDeviceQueue implements DeviceQueue {
     const before = new Uint8Array(Math.min(chain.writableBytes, keepsReply(effect) ? REPLY_BYTES_MAX : 0));
     this.#read(chain, chain.readableBytes, before);
     return { chain, taken: { command, effect, before } };
+  }
+
+  /** What was done before in the same round, and not shown to the driver, is not shown any more. */
+  #end(how: "die" | "break", command: SeenCommand): void {
+    this.close();
+    if (how === "die") this.#options.die(command);
+    else this.#options.breakDown(`command ${command.sequence} broke the device`);
   }
 
   #refuse(chain: Chain, { header }: SeenCommand, reply: number): void {

@@ -112,6 +112,14 @@ describe("a faulty transport", () => {
     expect(faulty.resets).toBe(1);
   });
 
+  it("is not slow about resetting a device whose status is 0, which no driver could see", () => {
+    const { faulty } = setUp({ reset: { kind: "never" } });
+    faulty.writeStatus(0);
+    faulty.writeStatus(1);
+    expect(faulty.readStatus()).toBe(1);
+    expect(faulty.earlyStatusWrites).toBe(0);
+  });
+
   it("takes so many milliseconds to reset", async () => {
     const { clock, plain, faulty } = setUp({ reset: { kind: "ms", ms: 20 } });
     plain.status = 15;

@@ -59,6 +59,8 @@ export interface FaultyTransportOptions {
   /** Needed for whatever takes milliseconds. */
   readonly clock?: Clock | undefined;
   readonly faults?: Partial<TransportFaults> | undefined;
+  /** Told when the driver asks for the reset of one queue. */
+  readonly onQueueReset?: ((queue: number) => void) | undefined;
 }
 
 interface ConfigChange {
@@ -75,6 +77,7 @@ export class FaultyTransport implements Transport {
   onAccess: ((name: string, access: number) => void) | null = null;
   readonly #inner: Transport;
   readonly #clock: Clock | undefined;
+  readonly #onQueueReset: ((queue: number) => void) | undefined;
   readonly #relay: InterruptHandler;
   readonly #addresses: Map<number, QueueAddresses> = new Map();
   #handler: InterruptHandler | null = null;
@@ -94,6 +97,7 @@ export class FaultyTransport implements Transport {
   constructor(inner: Transport, options: FaultyTransportOptions = {}) {
     this.#inner = inner;
     this.#clock = options.clock;
+    this.#onQueueReset = options.onQueueReset;
     this.faults = {
       gone: false,
       goneFromAccess: Infinity,
@@ -208,6 +212,7 @@ export class FaultyTransport implements Transport {
   resetQueue(queue: number): void {
     this.#access("resetQueue");
     this.#inner.resetQueue(queue);
+    this.#onQueueReset?.(queue);
     this.#addresses.delete(queue);
   }
 
@@ -303,6 +308,13 @@ export class FaultyTransport implements Transport {
     if (this.#resetReads !== null) this.#finishReset();
   }
 
+  /** Another device, or the same after the machine's reset: no reset is under way, no status bit is left of the last one. */
+  deviceReplaced(): void {
+    this.#resetReads = null;
+    this.#stickyBits = 0;
+    this.#addresses.clear();
+  }
+
   #target(stale: boolean | undefined): InterruptHandler | null {
     return stale === true ? this.#lastHandler : this.#handler;
   }
@@ -322,7 +334,8 @@ export class FaultyTransport implements Transport {
     const fault = this.faults.reset;
     if (this.#resetReads !== null) return;
     this.#resetReads = 0;
-    if (fault === null) {
+    // A device that is reset already can't be seen to be slow about it: the status reads 0.
+    if (fault === null || (this.#inner.readStatus() | this.#stickyBits) === 0) {
       this.#finishReset();
     } else if (fault.kind === "reads") {
       this.#resetReads = fault.reads;
