@@ -3,3 +3,4 @@
  */
 export * from "./hosts/node-clock.ts";
 export * from "./hosts/qemu/index.ts";
+export * from "./oracle/index.ts";
