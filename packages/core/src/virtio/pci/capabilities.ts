@@ -148,7 +148,7 @@ class VendorCapability {
     this.#label = label;
     this.#capBytes = config.read8(at + VirtioCap.LENGTH_OF_CAP);
     const whole = this.#capBytes >= VirtioCap.BYTES && at + this.#capBytes <= CONFIG_BYTES;
-    this.type = at + VirtioCap.BYTES <= CONFIG_BYTES ? config.read8(at + VirtioCap.CFG_TYPE) : 0;
+    this.type = config.read8(at + VirtioCap.CFG_TYPE);
     if (isKnown(this.type) && !whole) throw broken(label, at, `has ${this.#capBytes} bytes`);
     this.regionId = whole ? config.read8(at + VirtioCap.REGION_ID) : 0;
     this.#bar = whole ? config.read8(at + VirtioCap.BAR) : PCI_BARS;
