@@ -1,2 +1,28 @@
 /** The guest side: VirtioGpu and all that it hands out. */
-export {};
+export { type BufferShape, GpuBuffer } from "./buffer.ts";
+export type { Deadlines } from "./core.ts";
+export type { Rect } from "./desired/geometry.ts";
+export type {
+  BlobLayout,
+  BufferExporter,
+  DesiredCursor,
+  ImportListener,
+  Resource3dParameters,
+} from "./desired/objects.ts";
+export type { SavedBacking, SavedBuffer, SavedState } from "./desired/saved-state.ts";
+export type { ConnectorState, HotplugChange, HotplugEvent } from "./display/display.ts";
+export * from "./display/modes.ts";
+export { type BufferOptions, type ImportOptions, VirtioGpu, type VirtioGpuOptions } from "./gpu.ts";
+export { Cursor, Output } from "./output.ts";
+export type { UnrecoverablePolicy } from "./power/policy.ts";
+export type { DriverState } from "./power/state.ts";
+export {
+  type Box,
+  type HostCapset,
+  type ContextOptions,
+  RenderContext,
+  RenderResource,
+  Rendering,
+  type Transfer3d,
+} from "./rendering.ts";
+export type { Fence } from "./session/fences.ts";

@@ -1,0 +1,49 @@
+/**
+ * The whole desired state of one device: objects, outputs, cursors, and the high-water marks of everything that counts
+ * up. See `saved-state.ts` for its way into an image and back.
+ */
+import { MAX_SCANOUTS } from "../../wire/index.ts";
+import type { ContextObject, DesiredCursor, DesiredObject, DesiredScanout, ResourceObject } from "./objects.ts";
+import { NO_CURSOR } from "./objects.ts";
+
+/** See the file's head. Only the public faces (buffers, outputs, cursors, contexts) change it. */
+export class DesiredState {
+  /** In the order of creation. */
+  readonly resources: Map<number, ResourceObject> = new Map();
+  readonly contexts: Map<number, ContextObject> = new Map();
+  readonly scanouts: (DesiredScanout | null)[] = new Array<DesiredScanout | null>(MAX_SCANOUTS).fill(null);
+  readonly cursors: DesiredCursor[] = new Array<DesiredCursor>(MAX_SCANOUTS).fill(NO_CURSOR);
+  /** The next id to give out. Ids are never used twice, not even after a hibernation. */
+  nextResourceId: number = 1;
+  nextContextId: number = 1;
+  nextFenceId: number = 1;
+
+  /** Every object, contexts first. */
+  *objects(): Generator<DesiredObject> {
+    yield* this.contexts.values();
+    yield* this.resources.values();
+  }
+
+  /** The resources that some output shows or some cursor is made of. */
+  shownResources(): Set<number> {
+    const shown = new Set<number>();
+    for (const scanout of this.scanouts) if (scanout !== null) shown.add(scanout.object);
+    for (const cursor of this.cursors) if (cursor.object !== 0) shown.add(cursor.object);
+    return shown;
+  }
+
+  takeResourceId(): number {
+    this.nextResourceId += 1;
+    return this.nextResourceId - 1;
+  }
+
+  takeContextId(): number {
+    this.nextContextId += 1;
+    return this.nextContextId - 1;
+  }
+
+  takeFenceId(): number {
+    this.nextFenceId += 1;
+    return this.nextFenceId - 1;
+  }
+}

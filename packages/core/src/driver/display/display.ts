@@ -1,0 +1,206 @@
+/**
+ * What the host's displays are: asked at the start of every session and whenever the device says that something changed
+ * (VIRTIO 1.2 sections 5.7.5 and 5.7.6.8), compared with what was known before, and told as a hotplug event (R-33, R-34).
+ */
+import { GpuError } from "../../base/errors.ts";
+import {
+  DISPLAY_INFO_REPLY_BYTES,
+  EDID_BYTES_MAX,
+  EDID_REPLY_BYTES,
+  GET_DISPLAY_INFO_BYTES,
+  GET_EDID_BYTES,
+  GpuCommand,
+  GpuFeature,
+  MAX_SCANOUTS,
+  parseEdid,
+  readDisplayInfoReply,
+  readEdidReply,
+  writeGetEdid,
+  writeHeader,
+} from "../../wire/index.ts";
+import type { Edid } from "../../wire/index.ts";
+import type { GpuCore } from "../core.ts";
+import { Listeners, type Signal } from "../listeners.ts";
+import { takeDisplayEvent } from "../session/config.ts";
+import type { Session } from "../session/session.ts";
+import {
+  DISCONNECTED,
+  type ModeFallback,
+  type OutputChange,
+  type OutputMode,
+  type OutputState,
+  fallbackMode,
+  outputChanges,
+  outputModes,
+  outputStates,
+} from "./modes.ts";
+
+/** What is known of an output's monitor. */
+export interface ConnectorState extends OutputState {
+  /** The modes it offers; the first is preferred. Empty while nobody looks at it. */
+  readonly modes: readonly OutputMode[];
+  /** Its EDID, parsed; null where there is none that can be read. */
+  readonly monitor: Edid | null;
+}
+
+/** A change of the displays. */
+export interface HotplugEvent {
+  readonly changes: readonly HotplugChange[];
+}
+
+/** A change at one output. */
+export interface HotplugChange extends OutputChange {
+  readonly connector: ConnectorState;
+  /** What to use instead of the mode that is shown there now; null while the output is off. */
+  readonly fallback: ModeFallback | null;
+}
+
+const NOTHING_CONNECTED: ConnectorState = { ...DISCONNECTED, modes: [], monitor: null };
+const DEFAULT_REFRESH_MILLIHZ = 60_000;
+/** A display that changes faster than it can be asked is asked this often in a row. */
+const ROUNDS_MAX = 8;
+
+/** See the file's head. */
+export class Display {
+  readonly onHotplug: Signal<HotplugEvent> = new Listeners<HotplugEvent>();
+  readonly #core: GpuCore;
+  #states: readonly OutputState[] = [];
+  #connectors: readonly ConnectorState[] = [];
+  #isKnown = false;
+  #refreshing: Promise<void> | null = null;
+  #isAskedAgain = false;
+
+  constructor(core: GpuCore) {
+    this.#core = core;
+    core.onSession.on((session) => this.#begin(session));
+    core.onConfig.on((session) => this.#configChanged(session));
+  }
+
+  /** Outputs that this host has. */
+  get outputs(): number {
+    return this.#core.session?.config.outputs ?? this.#states.length;
+  }
+
+  connector(index: number): ConnectorState {
+    return this.#connectors[index] ?? NOTHING_CONNECTED;
+  }
+
+  /** Resolves when the displays are known: after the first answer of the session. */
+  async known(): Promise<void> {
+    await this.#refreshing;
+  }
+
+  /** A new life of the device: whatever happened while nobody listened shows in the answers. */
+  #begin(session: Session): void {
+    this.#guarded(() => takeDisplayEvent(this.#core.parts.transport));
+    this.#refresh(session);
+  }
+
+  #configChanged(session: Session): void {
+    if (this.#core.session !== session) return;
+    if (this.#guarded(() => takeDisplayEvent(this.#core.parts.transport)) === true) this.#refresh(session);
+  }
+
+  /** A device that is gone is the session's to notice. */
+  #guarded<T>(access: () => T): T | null {
+    try {
+      return access();
+    } catch (error) {
+      if (error instanceof GpuError) return null;
+      throw error;
+    }
+  }
+
+  #refresh(session: Session): void {
+    if (this.#refreshing !== null) {
+      this.#isAskedAgain = true;
+      return;
+    }
+    this.#refreshing = this.#ask(session).finally(() => {
+      this.#refreshing = null;
+    });
+  }
+
+  async #ask(session: Session): Promise<void> {
+    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+      this.#isAskedAgain = false;
+      try {
+        await this.#askOnce(session);
+      } catch (error) {
+        if (!(error instanceof GpuError)) throw error;
+        this.#message(`the displays could not be read: ${error.message}`);
+      }
+      const current = this.#core.session;
+      if (!this.#isAskedAgain || current === null) return;
+      session = current;
+    }
+  }
+
+  async #askOnce(session: Session): Promise<void> {
+    const info = await session.sender.send(
+      { requestBytes: GET_DISPLAY_INFO_BYTES, replyBytes: DISPLAY_INFO_REPLY_BYTES, object: 0 },
+      (u32, at) => writeHeader(u32, at, GpuCommand.GET_DISPLAY_INFO, 0, 0, 0, 0, 0),
+    );
+    const { modes } = readDisplayInfoReply(info.words, 0);
+    const count = Math.min(session.config.outputs, MAX_SCANOUTS);
+    const edids = await Promise.all(
+      modes
+        .slice(0, count)
+        .map(({ enabled }, index) => (enabled === 0 ? Promise.resolve(null) : this.#askEdid(session, index))),
+    );
+    if (this.#core.session === session) this.#update(outputStates(modes, count, edids));
+  }
+
+  /** Null where there is none. One output's refusal is not the others'. */
+  async #askEdid(session: Session, index: number): Promise<Uint8Array | null> {
+    if (!session.hasFeature(GpuFeature.EDID)) return null;
+    try {
+      const answer = await session.sender.send(
+        { requestBytes: GET_EDID_BYTES, replyBytes: EDID_REPLY_BYTES, object: 0 },
+        (u32, at) => {
+          writeHeader(u32, at, GpuCommand.GET_EDID, 0, 0, 0, 0, 0);
+          writeGetEdid(u32, at, index);
+        },
+      );
+      const { size, edid } = readEdidReply(answer.words, 0);
+      return size === 0 ? null : edid.slice(0, Math.min(size, EDID_BYTES_MAX));
+    } catch (error) {
+      if (!(error instanceof GpuError) || error.code === "ESTALE") throw error;
+      this.#message(`output ${index} gives no EDID: ${error.message}`);
+      return null;
+    }
+  }
+
+  #update(states: readonly OutputState[]): void {
+    const changes = this.#isKnown ? outputChanges(this.#states, states) : [];
+    this.#isKnown = true;
+    this.#states = states;
+    this.#connectors = states.map(connectorOf);
+    if (changes.length === 0) return;
+    this.onHotplug.emit({
+      changes: changes.map((change) => ({
+        ...change,
+        connector: this.connector(change.output),
+        fallback: this.#fallback(change.output),
+      })),
+    });
+  }
+
+  #fallback(output: number): ModeFallback | null {
+    const shown = this.#core.desired.scanouts[output] ?? null;
+    if (shown === null) return null;
+    const { width, height } = shown.rect;
+    return fallbackMode({ width, height, refreshMilliHz: DEFAULT_REFRESH_MILLIHZ }, this.connector(output).modes);
+  }
+
+  #message(text: string): void {
+    const { tracer } = this.#core.parts;
+    if (tracer.enabled) tracer.trace({ kind: "message", device: this.#core.label, level: "warn", text });
+  }
+}
+
+function connectorOf(state: OutputState): ConnectorState {
+  const parsed = state.edid === null ? null : parseEdid(state.edid);
+  const monitor = parsed?.ok === true ? parsed.edid : null;
+  return { ...state, modes: outputModes(state, monitor), monitor };
+}

@@ -1,0 +1,43 @@
+/** The driver's main way on a simulated machine: buffers, outputs, cursor, sleep. */
+import { describe, expect, it } from "vitest";
+import { DriverBench, paint } from "../../test/support/driver-bench.ts";
+
+describe("a driver", () => {
+  it("shows a buffer, follows flushes, and gives everything back", async () => {
+    const bench = await DriverBench.start({
+      device: {
+        outputs: [
+          { width: 800, height: 600 },
+          { width: 640, height: 480 },
+        ],
+      },
+    });
+    expect(bench.gpu.outputs).toHaveLength(2);
+    expect(bench.gpu.output(0).connector.modes[0]).toMatchObject({ width: 800, height: 600, preferred: true });
+    const left = await bench.show(0, 800, 600);
+    const right = await bench.show(1, 640, 480);
+    bench.expectShown(0, left);
+    bench.expectShown(1, right);
+    paint(left, 99);
+    await bench.run(left.flush());
+    bench.expectShown(0, left);
+    left.destroy();
+    right.destroy();
+    await bench.run(bench.gpu.output(0).disable());
+    await bench.run(bench.gpu.remove());
+    bench.expectNoErrors();
+    expect(bench.machine.allocator.allocatedBytes).toBe(0);
+  });
+
+  it("brings pictures back on a host that has forgotten them", async () => {
+    const bench = await DriverBench.start();
+    const shown = await bench.show(0, 800, 600);
+    const hidden = await bench.buffer(64, 64);
+    const report = await bench.hibernate();
+    expect(report).toMatchObject({ restored: 2, lost: [], outputs: 1 });
+    bench.expectShown(0, shown);
+    await bench.run(bench.gpu.output(0).show(hidden));
+    bench.expectShown(0, hidden);
+    bench.expectNoErrors();
+  });
+});
