@@ -50,9 +50,10 @@ export class BootDriver {
     options.transport.writeStatus(options.transport.readStatus() | DeviceStatus.DRIVER_OK);
   }
 
-  /** Resets the device and brings it up. Throws GpuError as `resetDevice` and `negotiateFeatures` do. */
+  /** Finds the device, resets it and brings it up. Throws GpuError as `reattach`, `resetDevice` and `negotiateFeatures` do. */
   static async start(options: BootDriverOptions): Promise<BootDriver> {
     const { transport, clock } = options;
+    transport.reattach();
     await resetDevice(transport, clock, DEADLINE_MS);
     return new BootDriver(options, negotiateFeatures(transport, { wanted: WANTED, required: 0n, previous: null }));
   }

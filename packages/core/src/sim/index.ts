@@ -13,4 +13,5 @@ export * from "./seeded-random.ts";
 export * from "./sim-host.ts";
 export * from "./sim-machine.ts";
 export * from "./virtual-clock.ts";
+export type { PciSlotOptions } from "./wiring/pci-slot.ts";
 export type { SlotKind } from "./wiring/wiring.ts";

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { MemoryRenderer } from "../device/memory-renderer.ts";
 import { GuestRam } from "../memory/guest-ram.ts";
 import { GpuReply } from "../wire/gpu.ts";
 import type { Command } from "../wire/gpu.gen.ts";
@@ -159,6 +160,81 @@ describe("a simulated host", () => {
     await bench.send(await bench.start(), create(1));
     bench.host.wakeFromS3();
     expect(bench.host.device.usage.resources).toBe(0);
+  });
+
+  it.each(["loopback", "pci", "pci-cfg", "pci-io", "mmio"] as const)(
+    "is the same machine to its driver's %s transport over deaths and resets",
+    async (transport) => {
+      const bench = new Bench({ transport });
+      const { host } = bench;
+      await bench.clock.run((await bench.start()).lightUp(picture));
+      expect(host.device.screenshot(0)?.width).toBe(64);
+      host.systemReset();
+      await bench.send(await bench.start(), create(1));
+      host.kill();
+      expect(() => host.transport.readStatus()).toThrow("ENODEV");
+      expect(() => host.transport.reattach()).toThrow("ENODEV");
+      host.powerOn();
+      let queues = 0;
+      host.transport.setInterruptHandler({
+        onConfig: () => {},
+        onQueue: () => {
+          queues += 1;
+        },
+      });
+      expect(await bench.send(await bench.start(), create(1))).toBe(GpuReply.OK_NODATA);
+      expect(queues).toBe(1);
+      expect(host.log.errorReplies()).toEqual([]);
+    },
+  );
+
+  it("forgets BARs and bus mastering at a reset of the bus, until the driver attaches again", async () => {
+    const bench = new Bench({ transport: "pci" });
+    const { host } = bench;
+    await bench.start();
+    expect(host.function.barAddress(4)).not.toBeNull();
+    host.systemReset();
+    expect(host.function.barAddress(4)).toBeNull();
+    expect(host.transport.readStatus()).toBe(0xff);
+    host.transport.reattach();
+    expect(host.transport.readStatus()).toBe(0);
+    expect(() => new Bench().host.function).toThrow("ENOTSUP");
+  });
+
+  it.each([
+    [true, 1],
+    [false, 0],
+  ])("comes through S3 in D3hot where No_Soft_Reset is %s", async (noSoftReset, resources) => {
+    const bench = new Bench({ transport: "pci", pci: { noSoftReset } });
+    const { host } = bench;
+    await bench.send(await bench.start(), create(1));
+    host.transport.power?.enterD3hot();
+    host.wakeFromS3();
+    host.transport.reattach();
+    expect(host.device.usage.resources).toBe(resources);
+    host.transport.power?.enterD0();
+    host.wakeFromS3();
+    expect(host.device.usage.resources).toBe(0);
+  });
+
+  it.each([
+    ["pci", "msix", "interrupts"],
+    ["pci", "intx", "interrupts"],
+    ["pci", "polled", "polled"],
+    ["mmio", "polled", "polled"],
+  ] as const)("tells its driver on %s with %s how replies are noticed", async (transport, interrupts, completion) => {
+    const bench = new Bench({ transport, pci: { interrupts } });
+    expect(bench.host.transport.completion).toBe(completion);
+    expect(await bench.send(await bench.start(), create(1))).toBe(GpuReply.OK_NODATA);
+  });
+
+  it.each(["pci", "mmio"] as const)("shows shared memory on %s", async (transport) => {
+    const renderer = new MemoryRenderer();
+    const device = { blob: true, renderer, hostVisibleBytes: 1 << 20 };
+    const bench = new Bench({ transport, device });
+    const region = bench.host.transport.sharedMemory(1);
+    expect(region?.byteLength).toBe(1 << 20);
+    expect(region?.view(4096, 16)?.byteLength).toBe(16);
   });
 
   it("forges used elements, which a driver's queue finds out", async () => {

@@ -10,6 +10,7 @@ import { VirtioGpuDevice, type VirtioGpuDeviceOptions } from "../device/index.ts
 import type { GuestMemory } from "../memory/guest-memory.ts";
 import type { DeviceModel } from "../virtio/device-model.ts";
 import { VirtioDevice, type VirtioDeviceFeatures } from "../virtio/machinery/index.ts";
+import type { PciFunction } from "../virtio/pci/function.ts";
 import { GPU_DEVICE_ID } from "../wire/gpu.ts";
 import { UsedRing } from "../wire/ring.ts";
 import { VirtioFeature, featureBit } from "../wire/virtio.ts";
@@ -18,6 +19,8 @@ import { FaultyModel } from "./faults/faulty-model.ts";
 import { FaultyTransport, type TransportFaults } from "./faults/faulty-transport.ts";
 import { Recorder } from "./recorder.ts";
 import { LoopbackSlot } from "./wiring/loopback-slot.ts";
+import { MmioSlot } from "./wiring/mmio-slot.ts";
+import { PciSlot, type PciSlotOptions } from "./wiring/pci-slot.ts";
 import { type Slot, type SlotKind, emptySlot } from "./wiring/wiring.ts";
 
 /**
@@ -42,6 +45,8 @@ export interface SimHostOptions {
   readonly features?: VirtioDeviceFeatures | undefined;
   /** How the driver reaches the device. Default "loopback". */
   readonly transport?: SlotKind | undefined;
+  /** For a slot on PCI; of it, MMIO takes `interrupts` "polled". */
+  readonly pci?: PciSlotOptions | undefined;
   readonly variant?: HostVariant | undefined;
   /** For the variant "dies": at which command. */
   readonly diesAt?: number | undefined;
@@ -91,7 +96,7 @@ export class SimHost {
     } else if (this.variant === "dies") {
       this.commands.inject({ at: options.diesAt ?? 1, effect: { kind: "die" } });
     }
-    this.#slot = new LoopbackSlot(this.label, GPU_DEVICE_ID);
+    this.#slot = makeSlot(this.label, options);
     this.powerOn();
     this.transport = this.connect();
   }
@@ -116,6 +121,12 @@ export class SimHost {
   /** The machinery around the present device: its status, and why it stopped. Throws GpuError ENODEV when the host is off. */
   get machinery(): VirtioDevice {
     return this.#present().machinery;
+  }
+
+  /** The PCI function that the device is. Throws GpuError ENOTSUP on another bus, ENODEV when the host is off. */
+  get function(): PciFunction {
+    if (this.#slot instanceof PciSlot) return this.#slot.function;
+    throw new GpuError("ENOTSUP", "the device is no PCI function", { device: this.label });
   }
 
   /** Commands taken and not answered, for reasons of the plan. */
@@ -227,6 +238,17 @@ export class SimHost {
     const { memory, features } = this.#options;
     const machinery = new VirtioDevice({ model, memory, label, features, tracer: this.#tracer });
     return { model, machinery, gpu: inner instanceof VirtioGpuDevice ? inner : null };
+  }
+}
+
+function makeSlot(label: string, { transport = "loopback", pci = {} }: SimHostOptions): Slot {
+  switch (transport) {
+    case "loopback":
+      return new LoopbackSlot(label, GPU_DEVICE_ID);
+    case "mmio":
+      return new MmioSlot(label, pci.interrupts === "polled");
+    default:
+      return new PciSlot(label, transport, pci);
   }
 }
 
