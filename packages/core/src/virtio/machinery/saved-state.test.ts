@@ -211,6 +211,6 @@ describe("the field audit", () => {
     const audited = [...audit.matchAll(/^ \* \| ([^|-]+) \|/gm)].flatMap(([, names]) =>
       (names ?? "").trim().split(/, /),
     );
-    expect([...new Set(declared)].sort()).toEqual([...new Set(audited.filter((name) => name !== "field"))].sort());
+    expect(new Set(declared)).toEqual(new Set(audited.filter((name) => name !== "field")));
   });
 });

@@ -1,4 +1,0 @@
-export { type VirtioDeviceFeatures, areAcceptable, offeredFeatures } from "./features.ts";
-export { VIRTIO_DEVICE_STATE_VERSION, type VirtioDeviceState, type VirtioQueueState } from "./saved-state.ts";
-export type { DevicePhase } from "./status.ts";
-export * from "./virtio-device.ts";
