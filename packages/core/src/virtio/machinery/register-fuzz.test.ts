@@ -144,11 +144,9 @@ function pciFace(options: Omit<PciFunctionOptions, "device">): MakeFace {
   };
 }
 
-const pciOffsets = [
-  ...Object.values(CommonConfig),
-  ...Array.from({ length: 64 }, (_, word) => 4 * word),
-  ...[0x41, 0x42, 0x44, 0x49, 0x51, 0x2000, 0x2004, 0x3000, 0x3004, 0x3008, 0x1000, 0x800, 0x80, 0x40, 0xc0],
-];
+/** Capabilities' inner fields, and the structures in both layouts. */
+const pciPlaces = [0x41, 0x42, 0x44, 0x49, 0x51, 0x2000, 0x2004, 0x3000, 0x3004, 0x3008, 0x1000, 0x800];
+const pciOffsets = [...pciPlaces, ...Object.values(CommonConfig), ...Array.from({ length: 64 }, (_, word) => 4 * word)];
 const faces: ReadonlyMap<string, { readonly make: MakeFace; readonly offsets: readonly number[] }> = new Map([
   [
     "MMIO",
