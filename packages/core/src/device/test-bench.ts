@@ -16,11 +16,13 @@ import type { VirtioGpuDeviceOptions } from "./options.ts";
 const RING_SIZE = 64;
 const CONTROL_RING = 0x1000;
 const CURSOR_RING = 0x8000;
+const RINGS_END = 0x1_0000;
 const REQUEST = 0x10_0000;
 const REPLY = 0x1c_0000;
 /** Guest memory that the bench does not use, from here to the end. */
 export const FREE_MEMORY = 0x20_0000;
-const RAM_BYTES = 32 << 20;
+/** Guest memory in all, unless the test brings its own. */
+export const RAM_BYTES: number = 4 << 20;
 const REPLY_BYTES = 4096;
 
 /** What came back for a request. */
@@ -64,7 +66,6 @@ export class GpuBench {
   capacity: number = REPLY_BYTES;
   queues: readonly DeviceQueue[] = [];
   drivers: readonly MockSplitDriver[] = [];
-  #sent: number[] = [];
 
   constructor(options: VirtioGpuDeviceOptions = {}, ram: GuestRam = GuestRam.of(RAM_BYTES)) {
     this.ram = ram;
@@ -76,13 +77,12 @@ export class GpuBench {
 
   /** Rings from their start, as after a device's reset, and DRIVER_OK with these features (default: all). */
   start(features: bigint = this.device.features): void {
-    this.ram.write(0, new Uint8Array(REQUEST));
+    this.ram.write(0, new Uint8Array(RINGS_END));
     const { ram } = this;
     this.drivers = [CONTROL_RING, CURSOR_RING].map((address) => new MockSplitDriver(ram, { size: RING_SIZE, address }));
     this.queues = this.drivers.map(({ addresses }) =>
       createSplitDeviceQueue({ memory: ram, addresses, indirect: true, eventIndex: false }),
     );
-    this.#sent = [0, 0];
     this.device.activate(features);
   }
 
@@ -98,13 +98,11 @@ export class GpuBench {
     const driver = this.drivers[queue];
     const ring = this.queues[queue];
     if (driver === undefined || ring === undefined) return -1;
-    const slot = (this.#sent[queue] ?? 0) % RING_SIZE;
     const before = driver.usedIndex;
     driver.chain(0, descriptors);
     this.device.process(queue, ring);
-    if (driver.usedIndex === before) return -1;
-    this.#sent[queue] = slot + 1;
-    return driver.used(slot).length;
+    if (driver !== this.drivers[queue] || driver.usedIndex === before) return -1;
+    return driver.used((driver.usedIndex - 1) % RING_SIZE).length;
   }
 
   /** Sends a request of raw bytes. */
@@ -165,11 +163,13 @@ export class GpuBench {
 
 /** Bytes without much regularity; the same for the same seed. */
 export function patterned(byteLength: number, seed: number): Uint8Array {
+  const bytes = new Uint8Array(byteLength);
   let state = (seed * 0x9e37_79b9) >>> 0;
-  return Uint8Array.from({ length: byteLength }, () => {
+  for (let index = 0; index < byteLength; index += 1) {
     state = (Math.imul(state, 0x0019_660d) + 0x3c6e_f35f) >>> 0;
-    return state >>> 24;
-  });
+    bytes[index] = state >>> 24;
+  }
+  return bytes;
 }
 
 /** The bytes of words. */
@@ -180,4 +180,12 @@ export function toBytes(words: Uint32Array): Uint8Array {
 /** A copy as words; bytes at the end that make no word are left out. */
 export function toWords(bytes: Uint8Array): Uint32Array {
   return new Uint32Array(bytes.slice(0, bytes.byteLength & ~3).buffer);
+}
+
+/** Where two byte arrays begin to differ; -1 when they are the same. Much faster than a deep comparison. */
+export function firstDifference(one: ArrayLike<number> | undefined, other: ArrayLike<number> | undefined): number {
+  if (one === undefined || other === undefined) return 0;
+  const length = Math.max(one.length, other.length);
+  for (let index = 0; index < length; index += 1) if (one[index] !== other[index]) return index;
+  return -1;
 }
