@@ -181,6 +181,7 @@ export class GpuCore {
 
   /** Has everything desired brought to the host, what is lit first. */
   bringUp(session: Session): void {
+    session.goOn();
     session.reconciler.bringUp();
     for (const key of this.waiters.keys) this.#touchKey(session, key);
     session.reconciler.allDone().then(

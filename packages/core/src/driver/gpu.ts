@@ -16,13 +16,14 @@ import type { PowerClient } from "../base/power.ts";
 import { type Tracer, silentTracer } from "../base/tracer.ts";
 import type { DmaMap, PageAllocator } from "../memory/pages.ts";
 import type { Transport } from "../virtio/transport.ts";
-import { BlobFlag, Format, GPU_DEVICE_ID, GpuFeature, MAX_SCANOUTS, featureBit } from "../wire/index.ts";
+import { BlobFlag, FALLBACK_MODE, Format, GPU_DEVICE_ID, GpuFeature, MAX_SCANOUTS, featureBit } from "../wire/index.ts";
 import { GpuBuffer, type BufferShape, packedShape, shapeBytes } from "./buffer.ts";
 import { type CoreParts, type Deadlines, GpuCore } from "./core.ts";
 import type { Backing, BufferExporter, GuestBlobObject, Image2dObject } from "./desired/objects.ts";
 import { isFormat, strideOf } from "./desired/objects.ts";
 import { type SavedState, loadState, saveState } from "./desired/saved-state.ts";
 import { Display, type HotplugEvent } from "./display/display.ts";
+import { TextConsole } from "./display/console.ts";
 import { Output } from "./output.ts";
 import { PowerPolicy, type UnrecoverablePolicy } from "./power/policy.ts";
 import { GpuPower } from "./power/power.ts";
@@ -308,6 +309,29 @@ export class VirtioGpu {
   #alignBlob(byteLength: number): number {
     const alignment = this.#core.session?.config.blobAlignment ?? 1;
     return Math.ceil(byteLength / alignment) * alignment;
+  }
+
+  // --- Console ---
+
+  /**
+   * A text console on an output, in its preferred mode unless a size in pixels is given, shown at once. Throws as
+   * {@link createBuffer} and {@link Output.show}.
+   */
+  async createConsole(
+    output: Output,
+    options: { readonly width?: number; readonly height?: number; readonly key?: string } = {},
+  ): Promise<TextConsole> {
+    const mode = output.connector.modes[0] ?? FALLBACK_MODE;
+    const { width = mode.width, height = mode.height, key } = options;
+    const buffer = await this.createBuffer({ width, height, key });
+    const terminal = new TextConsole(this.#core, buffer, output);
+    try {
+      await output.show(buffer);
+    } catch (error) {
+      buffer.destroy();
+      throw error;
+    }
+    return terminal;
   }
 
   // --- Sleep ---

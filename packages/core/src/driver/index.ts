@@ -10,6 +10,7 @@ export type {
   Resource3dParameters,
 } from "./desired/objects.ts";
 export type { SavedBacking, SavedBuffer, SavedState } from "./desired/saved-state.ts";
+export { TextConsole } from "./display/console.ts";
 export type { ConnectorState, HotplugChange, HotplugEvent } from "./display/display.ts";
 export * from "./display/modes.ts";
 export { type BufferOptions, type ImportOptions, VirtioGpu, type VirtioGpuOptions } from "./gpu.ts";

@@ -230,9 +230,11 @@ export class GpuPower implements PowerClient {
   }
 
   async #newSession(): Promise<Session> {
-    const session = await this.#core.openSession();
-    if (!this.#core.is("restoring")) {
-      await session.close(new GpuError("ENODEV", "the device was removed", { device: this.name }));
+    const core = this.#core;
+    const session = await core.openSession();
+    if (!core.is("restoring")) {
+      await core.closeSession(new GpuError("ENODEV", "the device was removed", { device: this.name }));
+      if (core.is("removed")) core.memory.dispose();
     }
     return session;
   }

@@ -211,16 +211,17 @@ export class CommandQueue {
     this.#sequence += 1;
   }
 
-  /** Tells the device about everything submitted since the last kick. */
-  kick(): void {
-    if (this.#unkicked === 0 || this.#closed !== null) return;
+  /** Tells the device about everything submitted since the last kick; false when that is nothing. */
+  kick(): boolean {
+    if (this.#unkicked === 0 || this.#closed !== null) return false;
     this.#unkicked = 0;
     this.#batchTimeMs = -1;
     this.#armWatchdog();
-    if (!this.#parts.ring.shouldNotify()) return;
+    if (!this.#parts.ring.shouldNotify()) return true;
     if (this.#parts.tracer.enabled)
       this.#parts.tracer.trace({ kind: "kick", device: this.#parts.device, queue: this.#parts.name });
     this.#parts.notify();
+    return true;
   }
 
   /** The completion worker: takes every used buffer, then re-arms interrupts. Spurious calls are harmless. */
@@ -228,22 +229,29 @@ export class CommandQueue {
     if (this.#closed !== null || this.#processing) return;
     this.#processing = true;
     const { ring } = this.#parts;
-    const before = this.#outstanding;
-    do {
-      ring.disableInterrupts();
-      while (ring.pop()) this.#complete(ring.used.id, ring.used.byteLength);
-    } while (this.#closed === null && ring.broken === null && ring.enableInterrupts());
-    this.#processing = false;
-    this.#afterProcess(before);
+    let completed = 0;
+    try {
+      do {
+        ring.disableInterrupts();
+        // Whoever hears of a completion may end this life on the spot: the ring is then nobody's to look at.
+        while (this.#closed === null && ring.pop()) {
+          completed += 1;
+          this.#complete(ring.used.id, ring.used.byteLength);
+        }
+      } while (this.#closed === null && ring.broken === null && ring.enableInterrupts());
+    } finally {
+      this.#processing = false;
+    }
+    this.#afterProcess(completed > 0);
   }
 
-  #afterProcess(before: number): void {
+  #afterProcess(madeRoom: boolean): void {
     if (this.#closed !== null) return;
     if (this.#parts.ring.broken !== null) {
       this.#parts.onBroken(this.#parts.ring.broken);
       return;
     }
-    if (this.#outstanding !== before) {
+    if (madeRoom) {
       if (this.#hung) {
         this.#hung = false;
         this.#parts.onAlive();
@@ -391,6 +399,8 @@ export class CommandQueue {
     if (earliest === Infinity) return;
     this.#watchdog = clock.after(Math.max(0, earliest - clock.nowMs()), () => {
       this.#watchdog = null;
+      // Drained since: the device may be suspended, and its ring is not to be touched.
+      if (this.#outstanding === 0) return;
       this.#expireOverdue();
       this.#armWatchdog();
     });

@@ -61,13 +61,14 @@ class SentCommand implements CommandOwner {
 /** See the file's head. What finds no room waits its turn, in order. */
 export class CommandSender {
   readonly #queue: CommandQueue;
-  readonly #kickSoon: () => void;
+  readonly #pumpSoon: () => void;
   readonly #waiting: SentCommand[] = [];
   #closed: GpuError | null = null;
 
-  constructor(queue: CommandQueue, kickSoon: () => void) {
+  /** `pumpSoon` has {@link pump} called when it may be, and the queue kicked. */
+  constructor(queue: CommandQueue, pumpSoon: () => void) {
     this.#queue = queue;
-    this.#kickSoon = kickSoon;
+    this.#pumpSoon = pumpSoon;
   }
 
   /** Sends one command. Rejects with the host's refusal (EIO, ENOMEM, EPROTO), ETIMEDOUT, or ESTALE when the session ends first. */
@@ -84,8 +85,7 @@ export class CommandSender {
     if (this.#queue.hung) return Promise.reject(new GpuError("ETIMEDOUT", "the host does not answer"));
     return new Promise((resolve, reject) => {
       this.#waiting.push(new SentCommand(shape, write, resolve, reject));
-      this.pump();
-      this.#kickSoon();
+      this.#pumpSoon();
     });
   }
 

@@ -49,23 +49,33 @@ interface QueueShape {
   readonly bytes: number;
 }
 
-/** Control and cursor queue. Throws GpuError ENODEV for a device whose queues are too small, ENOMEM. */
+/**
+ * Control and cursor queue; smaller ones where memory is tight, as at a thaw (R-04). Throws GpuError ENODEV for a device
+ * whose queues are too small, ENOMEM.
+ */
 export function buildQueues(parts: QueueParts): [BuiltQueue, BuiltQueue] {
-  const control = queueShape(parts, GpuQueue.CONTROL);
-  const cursor = queueShape(parts, GpuQueue.CURSOR);
-  const pages = parts.memory.map(control.bytes + cursor.bytes);
-  return [
-    buildQueue(parts, GpuQueue.CONTROL, control, 0, pages),
-    buildQueue(parts, GpuQueue.CURSOR, cursor, control.bytes, pages),
-  ];
+  for (let { sizeMax } = parts; ; sizeMax = Math.floor(sizeMax / 2)) {
+    const control = queueShape(parts, GpuQueue.CONTROL, sizeMax);
+    const cursor = queueShape(parts, GpuQueue.CURSOR, sizeMax);
+    try {
+      const pages = parts.memory.map(control.bytes + cursor.bytes);
+      return [
+        buildQueue(parts, GpuQueue.CONTROL, control, 0, pages),
+        buildQueue(parts, GpuQueue.CURSOR, cursor, control.bytes, pages),
+      ];
+    } catch (error) {
+      const isTight = error instanceof GpuError && error.code === "ENOMEM";
+      if (!isTight || sizeMax < 2 * DESCRIPTORS_PER_COMMAND) throw error;
+    }
+  }
 }
 
 function has(parts: QueueParts, feature: number): boolean {
   return (parts.features & featureBit(feature)) !== 0n;
 }
 
-function queueShape(parts: QueueParts, queue: number): QueueShape {
-  const { transport, sizeMax } = parts;
+function queueShape(parts: QueueParts, queue: number, sizeMax: number): QueueShape {
+  const { transport } = parts;
   const packed = has(parts, VirtioFeature.RING_PACKED);
   const indirectEntries = has(parts, VirtioFeature.INDIRECT_DESC) ? DESCRIPTORS_PER_COMMAND : 0;
   const size = driverQueueSize({ max: transport.queueSizeMax(queue), wanted: sizeMax, packed });

@@ -39,10 +39,15 @@ export class SessionMemory {
     const rings = this.#ringPages(ringBytes);
     const arena = this.#arenaPages();
     const ringAddress = this.#address(rings);
-    const arenaAddress = this.#address(arena);
-    this.#isMapped = true;
-    this.#isConfirmed = false;
-    return { rings, ringAddress, arena, arenaAddress };
+    try {
+      const arenaAddress = this.#address(arena);
+      this.#isMapped = true;
+      this.#isConfirmed = false;
+      return { rings, ringAddress, arena, arenaAddress };
+    } catch (error) {
+      this.#dma.unmap(rings);
+      throw error;
+    }
   }
 
   /** The largest command that can be carried, in bytes; reserves the memory for it. Throws ENOMEM. */
@@ -83,12 +88,13 @@ export class SessionMemory {
     for (const release of released) release();
   }
 
-  /** Gives everything back, if the last reset was confirmed; else it stays where a device may still write to it. */
+  /** Gives everything back, now or once no device can write to it any more. */
   dispose(): void {
-    if (!this.#isConfirmed) return;
-    for (const pages of [this.#rings, this.#arena]) if (pages !== null) this.#allocator.free(pages);
-    this.#rings = null;
-    this.#arena = null;
+    this.afterReset(() => {
+      for (const pages of [this.#rings, this.#arena]) if (pages !== null) this.#allocator.free(pages);
+      this.#rings = null;
+      this.#arena = null;
+    });
   }
 
   #ringPages(byteLength: number): Pages {

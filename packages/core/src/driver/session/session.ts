@@ -5,7 +5,7 @@
  * It owns the two queues, the fences and the reconciler with its host state, and knows how to begin (from any state of
  * the device, R-44), to be verified, to be suspended and to end.
  */
-import type { Clock } from "../../base/clock.ts";
+import type { CancelTimer, Clock } from "../../base/clock.ts";
 import { GpuError } from "../../base/errors.ts";
 import type { Tracer } from "../../base/tracer.ts";
 import { negotiateFeatures, resetDevice, resumeDevice, suspendDevice } from "../../virtio/bring-up.ts";
@@ -30,6 +30,8 @@ import type { SessionMemory } from "./session-memory.ts";
 
 /** How often a device without interrupts is asked whether its configuration changed. */
 const CONFIG_POLL_MS = 100;
+/** How often it is asked for answers that did not come at once. */
+const QUEUE_POLL_MS = 1;
 const RUNNING = DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER | DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK;
 
 /** What a session tells its owner. */
@@ -109,7 +111,9 @@ export class Session {
   readonly #queues: readonly BuiltQueue[];
   #isWorkQueued = false;
   #isPumpQueued = false;
-  #isPolling = false;
+  #queuePoll: CancelTimer | null = null;
+  #configPoll: CancelTimer | null = null;
+  #isDraining = false;
 
   private constructor(parts: SessionParts, features: bigint, config: SessionConfig) {
     const { transport, clock, tracer, reconciling } = parts;
@@ -215,7 +219,7 @@ export class Session {
 
   /** Submits what there is room for, and kicks. */
   pump(): void {
-    if (this.ended !== null || this.isSuspended) return;
+    if (this.ended !== null || this.isSuspended || this.#isDraining) return;
     this.sender.pump();
     this.reconciler.pump();
     this.kick();
@@ -223,9 +227,9 @@ export class Session {
 
   kick(): void {
     if (this.ended !== null || this.isSuspended) return;
-    this.control.kick();
-    this.cursor.kick();
-    this.#pollSoon();
+    const hasControl = this.control.kick();
+    const hasCursor = this.cursor.kick();
+    if (hasControl || hasCursor) this.#pollSoon(0);
   }
 
   #notify(queue: number, data: number): void {
@@ -275,23 +279,26 @@ export class Session {
   }
 
   /** Transports without interrupts: look at the rings while something is outstanding. */
-  #pollSoon(): void {
+  #pollSoon(delayMs: number): void {
     const { transport, clock } = this.#parts;
-    if (transport.completion !== "polled" || this.#isPolling || this.ended !== null) return;
-    this.#isPolling = true;
-    clock.after(0, () => {
-      this.#isPolling = false;
+    if (transport.completion !== "polled" || this.ended !== null) return;
+    this.#queuePoll?.();
+    this.#queuePoll = clock.after(delayMs, () => {
+      this.#queuePoll = null;
       this.#work();
-      if (this.ended === null && this.control.outstanding + this.cursor.outstanding > 0) this.#pollSoon();
+      if (this.#queuePoll === null && this.#outstanding > 0) this.#pollSoon(QUEUE_POLL_MS);
     });
+  }
+
+  get #outstanding(): number {
+    return this.control.outstanding + this.cursor.outstanding;
   }
 
   /** Transports without interrupts: now and then, whether the configuration changed. */
   #pollConfigLater(): void {
     const { transport, clock } = this.#parts;
     if (transport.completion !== "polled") return;
-    clock.after(CONFIG_POLL_MS, () => {
-      if (this.ended !== null) return;
+    this.#configPoll = clock.after(CONFIG_POLL_MS, () => {
       this.#guard(() => {
         if (!this.isSuspended && (transport.pollConfig() || this.needsReset())) this.#configInterrupt();
       });
@@ -357,11 +364,20 @@ export class Session {
     });
   }
 
-  /** Nothing outstanding and the workers idle (contract 11, R-02, R-04). ETIMEDOUT otherwise. */
+  /**
+   * Nothing outstanding and the workers idle (contract 11, R-02, R-04). ETIMEDOUT otherwise. From its start on nothing
+   * new is submitted, so that the answer to the last command brings no further one (R-03); {@link goOn} ends that.
+   */
   async drain(deadlineMs: number): Promise<void> {
+    this.#isDraining = true;
     this.kick();
-    await this.control.drain(deadlineMs);
-    await this.cursor.drain(deadlineMs);
+    await Promise.all([this.control.drain(deadlineMs), this.cursor.drain(deadlineMs)]);
+  }
+
+  /** The drain came to nothing: commands are submitted again. */
+  goOn(): void {
+    this.#isDraining = false;
+    this.pumpSoon();
   }
 
   /**
@@ -391,6 +407,7 @@ export class Session {
       else if (!this.#isStillSuspended()) return false;
       else await resumeDevice(transport, clock, resetDeadlineMs);
       this.isSuspended = false;
+      this.#isDraining = false;
       this.#listen();
       this.#work();
       return await this.verify();
@@ -419,6 +436,8 @@ export class Session {
   #retire(reason: GpuError): void {
     this.ended = reason;
     this.isSuspended = false;
+    this.#queuePoll?.();
+    this.#configPoll?.();
     this.reconciler.end(reason);
     this.control.close(reason);
     this.cursor.close(reason);
