@@ -3,7 +3,8 @@ import { GuestRam } from "../memory/guest-ram.ts";
 import { LoopbackTransport } from "./loopback.ts";
 import { ECHO_RAM_BYTES, EchoDriver } from "./machinery/echo-driver.ts";
 import { EchoModel } from "./machinery/echo-model.ts";
-import { VirtioDevice, type VirtioDeviceFeatures } from "./machinery/virtio-device.ts";
+import type { VirtioDeviceFeatures } from "./machinery/features.ts";
+import { VirtioDevice } from "./machinery/virtio-device.ts";
 
 function loopback(features: VirtioDeviceFeatures = {}) {
   const ram = GuestRam.of(ECHO_RAM_BYTES);

@@ -6,7 +6,8 @@ import { VirtioFeature, featureBit } from "../../wire/virtio.ts";
 import { LoopbackTransport } from "../loopback.ts";
 import { ECHO_FEATURES, ECHO_RAM_BYTES, EchoDriver } from "./echo-driver.ts";
 import { EchoModel } from "./echo-model.ts";
-import { VirtioDevice, type VirtioDeviceFeatures } from "./virtio-device.ts";
+import type { VirtioDeviceFeatures } from "./features.ts";
+import { VirtioDevice } from "./virtio-device.ts";
 
 const PACKED = featureBit(VirtioFeature.RING_PACKED);
 

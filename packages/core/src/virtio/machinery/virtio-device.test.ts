@@ -6,7 +6,8 @@ import { LoopbackTransport } from "../loopback.ts";
 import { MockSplitDriver } from "../test-utils.ts";
 import { ECHO_FEATURES, ECHO_RAM_BYTES, EchoDriver } from "./echo-driver.ts";
 import { EchoModel } from "./echo-model.ts";
-import { type InterruptSource, VirtioDevice, type VirtioDeviceFeatures } from "./virtio-device.ts";
+import type { VirtioDeviceFeatures } from "./features.ts";
+import { type InterruptSource, VirtioDevice } from "./virtio-device.ts";
 
 const VERSION_1 = featureBit(VirtioFeature.VERSION_1);
 const ACCESS_PLATFORM = featureBit(VirtioFeature.ACCESS_PLATFORM);
@@ -415,6 +416,9 @@ describe("suspend", () => {
     expect(transport.readStatus()).toBe(15);
     expect(driver.configInterrupts).toBe(1);
     expect(driver.take()).toBe("IBM");
+    // Told once, not at every resume.
+    for (const status of [31, 15]) transport.writeStatus(status);
+    expect(driver.configInterrupts).toBe(1);
   });
 
   it("is undone by DRIVER_OK before it is reached, and ended by a reset", () => {
