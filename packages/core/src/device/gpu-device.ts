@@ -269,9 +269,10 @@ export class VirtioGpuDevice implements DeviceModel {
     const { tracer } = state.setup;
     if (tracer.enabled) this.#traceCommand("control", sequence, lane);
     const reply = isRead ? controlCommand(state, lane) : GpuReply.ERR_UNSPEC;
-    if (state.life !== life) return DEFERRED;
+    // The reply's buffer is the driver's again when it reset the device, or this queue, meanwhile.
+    if (state.life !== life || queue.closed) return DEFERRED;
     if (state.setup.renderer?.fence !== undefined) {
-      if (this.#defer(work, queue, reply) || state.life !== life) return DEFERRED;
+      if (this.#defer(work, queue, reply) || state.life !== life || queue.closed) return DEFERRED;
     }
     return this.#answer(lane, sequence, reply);
   }
@@ -326,6 +327,7 @@ export class VirtioGpuDevice implements DeviceModel {
     const state = this.#state;
     const { life } = state;
     state.pendingFences -= 1;
+    if (queue.closed) return;
     const written = this.#answer(lane, sequence, reply);
     if (state.life !== life) return;
     queue.push(lane.chain, written);

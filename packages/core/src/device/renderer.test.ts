@@ -317,6 +317,16 @@ describe("fences of a renderer that takes its time", () => {
     expect(bench.ram.view(0x1c_0000, 24).every((byte) => byte === 0x55)).toBe(true);
   });
 
+  it("write nothing once the queue was reset, and count no more", () => {
+    const { bench, signals } = slow();
+    bench.type({ op: "getDisplayInfo" }, fenced);
+    bench.queues[0]?.close();
+    bench.ram.write(0x1c_0000, new Uint8Array(24).fill(0x55));
+    signals[0]?.();
+    expect(bench.ram.view(0x1c_0000, 24).every((byte) => byte === 0x55)).toBe(true);
+    bench.device.save();
+  });
+
   it("that are signalled at once cost nothing", () => {
     const renderer: Renderer = new MemoryRenderer();
     renderer.fence = (_contextId, _ringIndex, signal) => signal();

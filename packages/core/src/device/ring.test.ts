@@ -276,6 +276,15 @@ describe("a kick from inside a command", () => {
     expect(bench.drivers[0]?.usedIndex).toBe(1);
   });
 
+  it("after which the queue is reset: the reply's buffer is the driver's again, and is not written", () => {
+    const bench = shown((what, inner) => {
+      if (what === "flush") inner.queues[0]?.close();
+    });
+    bench.ram.write(AT + 4096, new Uint8Array(24).fill(0x55));
+    expect(sendFlush(bench)).toBe(-1);
+    expect(bench.ram.view(AT + 4096, 24).every((byte) => byte === 0x55)).toBe(true);
+  });
+
   it("can't save or restore the device", () => {
     const codes: unknown[] = [];
     const bench = shown((what, { device }) => {

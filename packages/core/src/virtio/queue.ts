@@ -109,6 +109,8 @@ export interface DeviceQueueState {
  */
 export interface DeviceQueue {
   readonly size: number;
+  /** Since {@link DeviceQueue.close}: buffers of chains taken before are the driver's again, and must not be written. */
+  readonly closed: boolean;
   /** Takes the next available chain; false when there is none. */
   pop(chain: Chain): boolean;
   /** Returns a chain with `byteLength` bytes written to its writable part. Not visible before {@link flush}. */

@@ -76,6 +76,10 @@ export class FaultyDeviceQueue implements DeviceQueue {
     return this.#stash.length + this.#held.length;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Gives the model the next chain that it is to have. Chains that are refused are answered here. */
   pop(chain: Chain): boolean {
     while (!this.#closed) {

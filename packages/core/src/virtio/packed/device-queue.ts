@@ -72,6 +72,10 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.#inFlightSlots = inFlightSlots;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   pop(chain: Chain): boolean {
     if (this.#closed) return false;
     if (this.#violation !== null) throw this.#violation;

@@ -98,6 +98,10 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.#inFlight = (availableIndex - usedIndex) & 0xffff;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   pop(chain: Chain): boolean {
     if (this.#closed) return false;
     if (this.#violation !== null) throw this.#violation;
