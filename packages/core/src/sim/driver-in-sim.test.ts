@@ -8,7 +8,7 @@ const nodeTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 const outputs = [{ width: 64, height: 48 }];
 
 async function start(options: SimMachineOptions = {}): Promise<{ machine: SimMachine; gpu: VirtioGpu }> {
-  const machine = createSimMachine({ turn: nodeTurn, device: { outputs }, ...options });
+  const machine = createSimMachine({ turn: nodeTurn, ramBytes: 4 << 20, device: { outputs }, ...options });
   const { transport, clock, allocator, dma, recorder: tracer } = machine;
   const gpu = await machine.clock.run(VirtioGpu.probe({ transport, clock, allocator, dma, tracer }));
   return { machine, gpu };

@@ -12,6 +12,7 @@ export * from "./recorder.ts";
 export * from "./seeded-random.ts";
 export * from "./sim-host.ts";
 export * from "./sim-machine.ts";
+export * from "./sim-platform.ts";
 export * from "./virtual-clock.ts";
 export type { PciSlotOptions } from "./wiring/pci-slot.ts";
 export type { SlotKind } from "./wiring/wiring.ts";
