@@ -32,6 +32,11 @@ export class AbortForecast {
     });
   }
 
+  /** The device was reset. */
+  forget(): void {
+    this.#images.clear();
+  }
+
   #apply(words: readonly number[]): void {
     const [type] = words;
     const [id = 0, second = 0, width = 0, height = 0] = words.slice(6);

@@ -29,9 +29,9 @@ export class Coverage {
     this.#add(`${row.padEnd(34)} ${answerName(used, reply)}`);
   }
 
-  /** Counts a row of the table of differences. */
-  met(difference: string): void {
-    this.#add(`difference ${difference}`);
+  /** Counts anything else that happened. */
+  met(what: string): void {
+    this.#add(what);
   }
 
   /** Lines of text, sorted: what, and how often. */

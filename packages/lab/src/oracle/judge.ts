@@ -8,6 +8,7 @@ import { AbortForecast } from "./abort-forecast.ts";
 import type { Coverage } from "./coverage.ts";
 import { explain, isHarmless, type KnownDifference, partingAt } from "./known-differences.ts";
 import { NO_FENCE, requestBytes } from "./raw-commands.ts";
+import type { RingViolationKind } from "./ring-violations.ts";
 import { FREE_MEMORY, type GuestAnswer, type QueueIndex, whole } from "./ring-guest.ts";
 import {
   describeRequest,
@@ -44,8 +45,8 @@ export interface Verdict {
   readonly requests: number;
 }
 
-/** VERSION_1, EDID and INDIRECT_DESC. */
-const FEATURES = (1n << 32n) | 2n | (1n << 28n);
+/** EDID, INDIRECT_DESC, VERSION_1 and RING_RESET. */
+const FEATURES = 2n | (1n << 28n) | (1n << 32n) | (1n << 40n);
 const NEEDS_RESET = 0x40;
 
 const NOWHERE = { queue: 0, sent: null, qemu: null, other: null } as const;
@@ -114,6 +115,8 @@ class Trial {
   readonly #coverage: Coverage | null;
   /** Sizes of the 2D resources that are there, by id. */
   readonly #sizes = new Map<number, readonly [width: number, height: number]>();
+  /** Ids of those that pixels were transferred to. */
+  readonly #written = new Set<number>();
   readonly #forecast: AbortForecast | null;
   readonly #memorySeed: number;
   #step = 0;
@@ -138,6 +141,7 @@ class Trial {
       }
       await this.#look();
       await this.#showAll();
+      this.#compareStatus();
       this.#compareMemory();
       return null;
     } catch (error) {
@@ -149,7 +153,30 @@ class Trial {
   async #do(step: SequenceStep): Promise<void> {
     if (step.kind === "batch") await this.#batch(step.queue, step.requests);
     else if (step.kind === "look") await this.#look();
+    else if (step.kind === "reset") this.#reset(step.queue);
+    else if (step.kind === "violate") this.#violate(step.queue, step.how);
     else for (const { ram } of [this.#qemu, this.#other]) draw(ram, step.offset, step.byteLength, step.seed);
+  }
+
+  #reset(queue: QueueIndex | null): void {
+    for (const { guest } of [this.#qemu, this.#other]) {
+      if (queue === null) guest.reset(FEATURES);
+      else guest.resetQueue(queue);
+    }
+    if (queue !== null) return;
+    this.#sizes.clear();
+    this.#forecast?.forget();
+  }
+
+  #violate(queue: QueueIndex, how: RingViolationKind): void {
+    const [theirs, ours] = [this.#qemu, this.#other].map(({ guest }) => guest.violate(queue, how));
+    this.#coverage?.met(`broken ring (${how}): ${theirs}`);
+    if (theirs !== ours) {
+      const sentence = `${how} in queue ${queue}: ${theirs} by QEMU, ${ours} by us`;
+      this.#differ({ ...NOWHERE, what: "status", step: this.#step, queue, sentence });
+    }
+    this.#compareStatus();
+    throw new Ended(null);
   }
 
   async #batch(queue: QueueIndex, all: readonly SequenceRequest[]): Promise<void> {
@@ -166,7 +193,8 @@ class Trial {
       this.#coverage?.count(queue, sent, theirs);
       this.#follow(sent.request, theirs);
     }
-    this.#compareStatus();
+    // A device that needs a reset leaves the last requests of a batch unanswered.
+    if (qemu.some(({ used }) => used === null) || other.some(({ used }) => used === null)) this.#compareStatus();
     for (const [index, { request }] of queue === 0 ? requests.entries() : []) {
       const answer = qemu[index];
       const row = answer === undefined ? null : partingAt(request, answer);
@@ -231,10 +259,10 @@ class Trial {
     }
   }
 
-  /** The host's copy of every resource: each is shown once. */
+  /** The host's copy of every resource that was written to: each is shown once. */
   async #showAll(): Promise<void> {
     for (const [id, [width, height]] of this.#sizes) {
-      if (width < 16 || height < 16 || width * height > 1 << 20) continue;
+      if (!this.#written.has(id) || width < 16 || height < 16 || width * height > 1 << 20) continue;
       const r = [0, 0, width, height] as const;
       const steps = [
         requestBytes({ command: "resource_attach_backing", resource_id: id, entries: [[FREE_MEMORY, 4096]] }, NO_FENCE),
@@ -282,7 +310,9 @@ class Trial {
     if (type === 0x102) this.#sizes.delete(id);
     if (type === 0x101 && request.length >= 40) {
       this.#sizes.set(id, [view.getUint32(32, true), view.getUint32(36, true)]);
+      this.#written.delete(id);
     }
+    if (type === 0x105 && request.length >= 56) this.#written.add(view.getUint32(48, true));
   }
 }
 

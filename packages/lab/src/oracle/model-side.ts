@@ -34,10 +34,14 @@ class TransportPort implements GuestPort {
     transport.writeDriverFeatures(features);
     transport.writeStatus(STATUS_STEPS[2]);
     if (transport.readStatus() !== STATUS_STEPS[2]) throw new GpuError("EPROTO", "the device refused the features");
-    for (const [index, { size, descriptors, available, used }] of queues.entries()) {
-      transport.enableQueue(index, { size, descriptors, driver: available, device: used });
-    }
+    for (const [index, queue] of queues.entries()) this.#enable(index, queue);
     transport.writeStatus(DRIVER_OK);
+  }
+
+  resetQueue(queue: QueueIndex, as: PortQueue): void {
+    this.#transport.resetQueue(queue);
+    if (!this.#transport.queueResetDone(queue)) throw new GpuError("EPROTO", "the queue was not reset");
+    this.#enable(queue, as);
   }
 
   notify(queue: QueueIndex): void {
@@ -46,6 +50,10 @@ class TransportPort implements GuestPort {
 
   status(): number {
     return this.#transport.readStatus();
+  }
+
+  #enable(index: number, { size, descriptors, available, used }: PortQueue): void {
+    this.#transport.enableQueue(index, { size, descriptors, driver: available, device: used });
   }
 }
 

@@ -105,6 +105,14 @@ export class QemuPort implements GuestPort {
     return this.#registers.common.read8(20);
   }
 
+  resetQueue(queue: QueueIndex, as: PortQueue): void {
+    const { common } = this.#registers;
+    common.write16(22, queue);
+    common.write16(58, 1);
+    while (common.read16(58) !== 0);
+    this.#enable(queue, as);
+  }
+
   #enable(index: number, { size, descriptors, available, used }: PortQueue): void {
     const { common } = this.#registers;
     common.write16(22, index);

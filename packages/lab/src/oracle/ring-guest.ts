@@ -6,6 +6,7 @@
 import { GpuError } from "@virtgpu/core/base";
 import type { PositionedFile } from "@virtgpu/core/memory";
 import { requestBytes } from "./raw-commands.ts";
+import { brokenRing, type RingViolationKind } from "./ring-violations.ts";
 
 /** Control queue or cursor queue. */
 export type QueueIndex = 0 | 1;
@@ -27,6 +28,8 @@ export interface GuestPort {
   notify(queue: QueueIndex): void;
   /** The device status. */
   status(): number;
+  /** RING_RESET: resets one queue, and enables it again. */
+  resetQueue(queue: QueueIndex, as: PortQueue): void;
 }
 
 /** One request, and how its buffers are cut into descriptors. */
@@ -62,8 +65,16 @@ const QUEUE_SIZES = [64, 16] as const;
 const UNWRITTEN = 0xaa;
 const NEEDS_RESET = 0x40;
 const [NEXT, WRITE, INDIRECT] = [1, 2, 4];
-/** Looks at the used ring before a device counts as hung. */
-const LOOKS_MAX = 2_000_000;
+/** Looks at the used ring before a device counts as hung: half a minute or more. */
+const LOOKS_MAX = 300_000;
+/** Looks without a pause; then pauses of so many milliseconds, and now and then a look at the status. */
+const BUSY_LOOKS = 100;
+const PAUSE_MS = 0.1;
+const STATUS_EVERY = 50;
+/** Nobody ever wakes this. */
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
+/** The same for a device that need not do anything; each look is a register access. */
+const VIOLATION_LOOKS_MAX = 2000;
 
 /** A request whose answer tells that all before it have been handled. It changes nothing. */
 const SENTINELS: readonly GuestRequest[] = [
@@ -133,15 +144,25 @@ export class RingGuest {
 
   /** Resets the device and starts afresh. `features` are the bits to accept. */
   reset(features: bigint): void {
-    const { ram } = this.#port;
-    ram.writeAt(RINGS, new Uint8Array(RING_BYTES * QUEUE_SIZES.length));
-    this.#rings = QUEUE_SIZES.map((size, index): Ring => {
-      const base = RINGS + index * RING_BYTES;
-      const free = Array.from({ length: size }, (_, descriptor) => size - 1 - descriptor);
-      const places = { descriptors: base, available: base + 0x1000, used: base + 0x2000 };
-      return { size, ...places, free, availableIndex: 0, usedIndex: 0 };
-    });
+    this.#rings = [this.#freshRing(0), this.#freshRing(1)];
     this.#port.bringUp(features, this.#rings);
+  }
+
+  /** Resets one queue, which RING_RESET must have been accepted for; what it holds is forgotten. */
+  resetQueue(queue: QueueIndex): void {
+    const fresh = this.#freshRing(queue);
+    this.#rings = this.#rings.with(queue, fresh);
+    this.#port.resetQueue(queue, fresh);
+  }
+
+  /** Zeroed memory for a ring, and the account of it. */
+  #freshRing(index: QueueIndex): Ring {
+    const size = QUEUE_SIZES[index];
+    const base = RINGS + index * RING_BYTES;
+    this.#port.ram.writeAt(base, new Uint8Array(RING_BYTES));
+    const free = Array.from({ length: size }, (_, descriptor) => size - 1 - descriptor);
+    const places = { descriptors: base, available: base + 0x1000, used: base + 0x2000 };
+    return { size, ...places, free, availableIndex: 0, usedIndex: 0 };
   }
 
   /** The device status. */
@@ -182,6 +203,36 @@ export class RingGuest {
     this.#port.notify(queue);
     const used = this.#await(ring, awaitAll ? heads.length : 1, awaitAll ? null : (heads.at(-1) ?? null));
     return this.#collect(ring, block, placed.slice(0, requests.length), used);
+  }
+
+  /**
+   * Breaks the rules of a ring, and waits until the device has noticed: "broken" when it asks for a reset, "returned"
+   * when it returned the chain, "nothing" when neither happens. The queue is of no more use until a reset.
+   */
+  violate(queue: QueueIndex, kind: RingViolationKind): "broken" | "returned" | "nothing" {
+    const ring = this.#rings[queue];
+    if (ring === undefined) throw new GpuError("EBUSY", "the guest was not started");
+    const { ram } = this.#port;
+    const { descriptors, table, head } = brokenRing(kind, BUFFERS, ring.size);
+    const bytes = (list: typeof table): Uint8Array =>
+      Buffer.concat(
+        list.map(([address, byteLength, flags, next]) => descriptorBytes({ address, byteLength, flags, next })),
+      );
+    ram.writeAt(BUFFERS, new Uint8Array(4096));
+    ram.writeAt(BUFFERS, bytes(table));
+    ram.writeAt(ring.descriptors, bytes(descriptors));
+    const slot = ring.availableIndex % ring.size;
+    ram.writeAt(ring.available + 4 + 2 * slot, Uint8Array.of(head & 0xff, head >> 8));
+    const index = (ring.availableIndex + 1) & 0xffff;
+    ram.writeAt(ring.available + 2, Uint8Array.of(index & 0xff, index >> 8));
+    this.#port.notify(queue);
+    const used = new Uint8Array(2);
+    for (let looks = 0; looks < VIOLATION_LOOKS_MAX; looks += 1) {
+      if ((this.#port.status() & NEEDS_RESET) !== 0) return "broken";
+      ram.readAt(ring.used + 2, used);
+      if ((used[0] ?? 0) + 256 * (used[1] ?? 0) !== ring.usedIndex) return "returned";
+    }
+    return "nothing";
   }
 
   /** Writes a request's buffers into the block and its chain into the descriptor table. */
@@ -251,8 +302,10 @@ export class RingGuest {
         ring.usedIndex = (ring.usedIndex + 1) & 0xffff;
         if (last === null ? found.length === count : head === last) return found;
       }
-      // Busy: each look costs a system call, and a register read now and then finds a dead or broken device.
-      if (looks % 1000 === 999 && (this.#port.status() & NEEDS_RESET) !== 0) return found;
+      // Busy at first; then the processor may be wanted by the device, and it may be dead or broken.
+      if (looks < BUSY_LOOKS) continue;
+      Atomics.wait(NEVER, 0, 0, PAUSE_MS);
+      if (looks % STATUS_EVERY === 0 && (this.#port.status() & NEEDS_RESET) !== 0) return found;
     }
     throw new GpuError("ETIMEDOUT", "the device does not answer");
   }

@@ -2,6 +2,7 @@
  * What is asked of two devices at once: plain data, so that a sequence can be generated, shrunk, printed and replayed.
  */
 import type { PositionedFile } from "@virtgpu/core/memory";
+import type { RingViolationKind } from "./ring-violations.ts";
 import { FREE_MEMORY, type GuestRequest, type QueueIndex } from "./ring-guest.ts";
 
 /** One request of a sequence. */
@@ -17,7 +18,11 @@ export type SequenceStep =
   /** The guest draws: other bytes in part of {@link PIXEL_MEMORY}. */
   | { readonly kind: "draw"; readonly offset: number; readonly byteLength: number; readonly seed: number }
   /** All outputs are compared. */
-  | { readonly kind: "look" };
+  | { readonly kind: "look" }
+  /** The whole device, or (RING_RESET) one queue. */
+  | { readonly kind: "reset"; readonly queue: QueueIndex | null }
+  /** The rules of a ring are broken. Nothing can follow. */
+  | { readonly kind: "violate"; readonly queue: QueueIndex; readonly how: RingViolationKind };
 
 /** Steps on a device that was just reset, with this picture in memory. */
 export interface Sequence {
@@ -57,6 +62,8 @@ function hex(bytes: Uint8Array): string {
 /** A step in one line: enough to say it again by hand. */
 export function describeStep(step: SequenceStep): string {
   if (step.kind === "look") return "look at all outputs";
+  if (step.kind === "reset") return step.queue === null ? "reset the device" : `reset queue ${step.queue}`;
+  if (step.kind === "violate") return `break the rules of queue ${step.queue}: ${step.how}`;
   if (step.kind === "draw") return `draw ${step.byteLength} bytes at ${step.offset} (seed ${step.seed})`;
   return step.requests.map((request) => `${["control", "cursor"][step.queue]}: ${describeRequest(request)}`).join("\n");
 }

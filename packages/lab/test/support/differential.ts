@@ -52,7 +52,7 @@ export async function runDifferential(options: DifferentialOptions): Promise<Dif
   let last: Divergence | null = null;
   const property = fc.asyncProperty(sequences, async (sequence) => {
     const verdict = await judge.judge(sequence);
-    for (const { id } of verdict.known) coverage.met(id);
+    for (const { id } of verdict.known) coverage.met(`difference ${id}`);
     requests += verdict.requests;
     done += 1;
     onSequence?.(done);

@@ -4,6 +4,7 @@
  */
 import * as fc from "fast-check";
 import { NO_FENCE, type RawCommand, type RawFence, requestBytes } from "../../src/oracle/raw-commands.ts";
+import { RING_VIOLATIONS, type RingViolationKind } from "../../src/oracle/ring-violations.ts";
 import type { Sequence, SequenceRequest, SequenceStep } from "../../src/oracle/sequence.ts";
 import { type BufferIntent, buffers, shaped } from "./buffer-arbitrary.ts";
 import { type EntriesIntent, entries, entriesOf } from "./entries-arbitrary.ts";
@@ -56,13 +57,20 @@ type StepIntent =
   | { readonly kind: "control"; readonly requests: readonly RequestIntent<CommandIntent>[] }
   | { readonly kind: "cursor"; readonly requests: readonly RequestIntent<CursorIntent>[] }
   | { readonly kind: "draw"; readonly offset: number; readonly byteLength: number; readonly seed: number }
-  | { readonly kind: "look" };
+  | { readonly kind: "look" }
+  | { readonly kind: "reset"; readonly queue: 0 | 1 | null }
+  | { readonly kind: "violate"; readonly queue: 0 | 1; readonly how: RingViolationKind };
 
 const FORMATS = [1, 2, 3, 4, 67, 68, 121, 134] as const;
 const SIZES = [16, 17, 24, 32, 40, 64] as const;
-const ODD_SIZES = [0, 1, 15, 63, 100, 16384] as const;
+const ODD_SIZES = [0, 1, 15, 63, 100, 4096, 16384] as const;
 /** The usual ids have a profile. */
 const USUAL_IDS = [1, 2, 3, 4] as const;
+
+/** The value once in a while; null `often` times as often. */
+function rarely<T>(often: number, arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> {
+  return fc.oneof({ weight: often, arbitrary: fc.constant(null) }, { weight: 1, arbitrary });
+}
 
 const word = fc.integer({ min: 0, max: 0xffffffff });
 const id = fc.oneof({ weight: 12, arbitrary: fc.constantFrom(...USUAL_IDS) }, fc.constantFrom(0, 5, 99, 0xffffffff));
@@ -125,7 +133,7 @@ const command: fc.Arbitrary<CommandIntent> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("create" as const),
       id,
-      odd: fc.option(oddProfile, { freq: 4, nil: null }),
+      odd: rarely(4, oddProfile),
     }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("unref" as const, "detach" as const), id }) },
@@ -177,7 +185,18 @@ const step: fc.Arbitrary<StepIntent> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: "look" } as const) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("reset" as const), queue: fc.constantFrom(null, 0 as const, 1 as const) }),
+  },
 );
+
+/** How one sequence in some ends. */
+const violation: fc.Arbitrary<StepIntent> = fc.record({
+  kind: fc.constant("violate" as const),
+  queue: fc.constantFrom(0 as const, 1 as const),
+  how: fc.constantFrom(...RING_VIOLATIONS),
+});
 
 /** The usual beginning of a resource: without it most sequences would meet nothing but unknown ids. */
 function opening(which: number): StepIntent {
@@ -199,9 +218,10 @@ export const sequences: fc.Arbitrary<Sequence> = fc
     profiles: fc.tuple(profile, profile, profile, profile),
     openings: fc.subarray([...USUAL_IDS]),
     steps: fc.array(step, { minLength: 1, maxLength: 8 }),
+    ending: rarely(11, violation),
   })
-  .map(({ memorySeed, profiles, openings, steps }): Sequence => {
-    const intents = [...openings.map(opening), ...steps];
+  .map(({ memorySeed, profiles, openings, steps, ending }): Sequence => {
+    const intents = [...openings.map(opening), ...steps, ...(ending === null ? [] : [ending])];
     return { memorySeed, steps: intents.map((intent) => stepOf(intent, profiles)) };
   });
 
@@ -209,6 +229,8 @@ function stepOf(intent: StepIntent, profiles: readonly Profile[]): SequenceStep 
   switch (intent.kind) {
     case "draw":
     case "look":
+    case "reset":
+    case "violate":
       return intent;
     case "control":
       return {
