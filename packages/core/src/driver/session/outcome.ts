@@ -120,8 +120,11 @@ function resourceFailed(host: HostResource, step: Step, error: GpuError): boolea
       host.attached = Fact.UNKNOWN;
       break;
     case Step.DETACH:
-      // Nothing was attached, then: all we wanted.
-      if (isNonsense(error)) return false;
+      // Refused twice: there is nothing attached. Once may mean that, or that the host just did not do it.
+      if (host.attached !== Fact.UNKNOWN && !isUnknownId(error)) {
+        host.attached = Fact.UNKNOWN;
+        return false;
+      }
       host.attached = Fact.ABSENT;
       host.releaseBacking();
       break;
@@ -129,6 +132,10 @@ function resourceFailed(host: HostResource, step: Step, error: GpuError): boolea
       host.mapped = isNonsense(error) ? Fact.UNKNOWN : Fact.ABSENT;
       break;
     case Step.UNMAP:
+      if (host.mapped !== Fact.UNKNOWN && !isUnknownId(error)) {
+        host.mapped = Fact.UNKNOWN;
+        return false;
+      }
       host.mapped = Fact.ABSENT;
       break;
     default:

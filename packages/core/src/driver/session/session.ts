@@ -113,6 +113,7 @@ export class Session {
   #isPumpQueued = false;
   #queuePoll: CancelTimer | null = null;
   #configPoll: CancelTimer | null = null;
+  #hungPoll: CancelTimer | null = null;
   #isDraining = false;
 
   private constructor(parts: SessionParts, features: bigint, config: SessionConfig) {
@@ -307,9 +308,26 @@ export class Session {
   }
 
   #onHung(error: GpuError): void {
+    this.#lookAtHungHost();
+    if (this.ended !== null) return;
     this.sender.failWaiting(error);
     this.reconciler.failWaiters(error);
     this.#parts.owner.onHung(this, error);
+  }
+
+  /** A host that is gone, or was reset behind our back, will never answer: its registers say so. Looked at until it does. */
+  #lookAtHungHost(): void {
+    if (this.ended !== null || !this.isHung) return;
+    try {
+      if (!this.#registersAreOurs())
+        this.#fail(new GpuError("ESTALE", "the host was reset meanwhile", { device: this.label }));
+    } catch (error) {
+      if (!(error instanceof GpuError)) throw error;
+      this.#fail(error);
+    }
+    if (this.ended !== null) return;
+    this.#hungPoll?.();
+    this.#hungPoll = this.#parts.clock.after(this.#parts.deadlineMs, () => this.#lookAtHungHost());
   }
 
   #onBroken(reason: string): void {
@@ -438,6 +456,7 @@ export class Session {
     this.isSuspended = false;
     this.#queuePoll?.();
     this.#configPoll?.();
+    this.#hungPoll?.();
     this.reconciler.end(reason);
     this.control.close(reason);
     this.cursor.close(reason);
