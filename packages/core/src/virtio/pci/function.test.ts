@@ -283,6 +283,26 @@ describe("MSI-X", () => {
     expect(messages).toHaveLength(1);
   });
 
+  it("forgets the vectors, but not the table, with a reset of the device", () => {
+    const { device, pci, table } = withTable();
+    const registers = registersOf(pci);
+    const vectors = (): readonly number[] => {
+      registers.write16(CommonConfig.QUEUE_SELECT, 1);
+      return [registers.read16(CommonConfig.CONFIG_MSIX_VECTOR), registers.read16(CommonConfig.QUEUE_MSIX_VECTOR)];
+    };
+    expect(vectors()).toEqual([0, 2]);
+    device.writeStatus(0);
+    expect([vectors(), table.read32(8)]).toEqual([[0xffff, 0xffff], 0x40]);
+  });
+
+  it("is let through again for a driver in this process that puts the BARs back after a reset", () => {
+    const { pci, transport } = running();
+    pci.reset();
+    expect(pci.block(1)?.read32(12)).toBe(1);
+    transport.reattach();
+    expect(pci.bar(1)?.read32(12)).toBe(0);
+  });
+
   it("reads a vector that does not exist back as none, and interrupts nobody with it", () => {
     const { driver, messages, pci, device } = withTable();
     const registers = registersOf(pci);
@@ -330,6 +350,18 @@ describe("power states", () => {
     expect([driver.configInterrupts, transport.readStatus()]).toEqual([1, 15]);
     transport.notify(0);
     expect(driver.take()).toBe("IBM");
+  });
+
+  it("D3hot holds the line down, and what was pending comes with D0", () => {
+    const { transport, model, line } = running({ msix: false });
+    transport.setInterruptHandler(null);
+    transport.power?.enterD3hot();
+    model.host.configChanged();
+    expect(line).toEqual([]);
+    transport.power?.enterD0();
+    expect(line).toEqual([true]);
+    transport.power?.enterD3hot();
+    expect(line).toEqual([true, false]);
   });
 
   it("D3hot to D0 without No_Soft_Reset is a reset of the function", () => {
