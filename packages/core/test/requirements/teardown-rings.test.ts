@@ -4,7 +4,7 @@ import type { FreezeMessage } from "../../src/base/power.ts";
 import type { SimMachineOptions } from "../../src/sim/sim-machine.ts";
 import { GpuCommand } from "../../src/wire/gpu.ts";
 import { paint } from "../support/driver-bench.ts";
-import { Scene } from "../support/scene.ts";
+import { Scene } from "../support/teardown-scene.ts";
 
 describe("after a freeze", () => {
   const cases: readonly (readonly [string, FreezeMessage, SimMachineOptions])[] = [
@@ -197,11 +197,11 @@ describe("a drain", () => {
     },
   );
 
-  it("R-03 counts the UNREFs of a hundred objects that go while it drains", async () => {
+  it("R-03 counts the UNREFs of many objects that go while it drains", async () => {
     const scene = await Scene.start({ ramBytes: 8 << 20 });
     const { machine, host } = scene.bench;
     const doomed = await scene.bench.run(
-      Promise.all(Array.from({ length: 100 }, () => scene.bench.gpu.createBuffer({ width: 16, height: 16 }))),
+      Promise.all(Array.from({ length: 30 }, () => scene.bench.gpu.createBuffer({ width: 16, height: 16 }))),
     );
     host.commands.inject({ type: GpuCommand.TRANSFER_TO_HOST_2D, times: Infinity, effect: { kind: "slow", ms: 40 } });
     const since = host.commands.count;
@@ -217,7 +217,7 @@ describe("a drain", () => {
     await machine.clock.advance(200);
     const unrefs = host.commands.log(since).filter(({ type }) => type === GpuCommand.RESOURCE_UNREF);
     expect(new Set(unrefs.map(({ resourceId }) => resourceId)).size).toBe(unrefs.length);
-    expect(unrefs).toHaveLength(100 + scene.buffers.length);
+    expect(unrefs).toHaveLength(30 + scene.buffers.length);
     host.commands.clear();
     await scene.bench.restore();
     scene.expectOnHost();
@@ -334,13 +334,13 @@ describe("the rings' memory", () => {
   );
 
   it("R-05 is kept, and given back later, when the device does not confirm its reset", async () => {
-    const scene = await Scene.start();
+    const scene = await Scene.start({ gpu: { deadlines: { resetMs: 300 } } });
     const { machine, host, gpu } = scene.bench;
     host.transport.faults.reset = { kind: "never" };
     const before = machine.clock.nowMs();
     await expect(scene.bench.freeze()).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    expect(machine.clock.nowMs() - before).toBeLessThanOrEqual(15_000);
-    await machine.clock.advance(20_000);
+    expect(machine.clock.nowMs() - before).toBe(300);
+    await machine.clock.advance(2000);
     expect(gpu.state).toBe("lost");
     // The device goes on: it may write to rings that nobody reads any more.
     host.forgeUsed(0, 0, 0);
