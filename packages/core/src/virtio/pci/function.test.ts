@@ -149,6 +149,38 @@ describe("decoding", () => {
   });
 });
 
+describe("queue registers", () => {
+  it("enable with 1 alone, and reset with 1 alone, where RING_RESET was accepted", () => {
+    const { driver, pci } = running();
+    const registers = registersOf(pci);
+    const { QUEUE_SELECT, QUEUE_ENABLE, QUEUE_RESET, QUEUE_MSIX_VECTOR, QUEUE_SIZE } = CommonConfig;
+    registers.write16(QUEUE_SELECT, 1);
+    for (const value of [0, 2, 0xffff]) registers.write16(QUEUE_RESET, value);
+    expect([registers.read16(QUEUE_ENABLE), registers.read16(QUEUE_MSIX_VECTOR)]).toEqual([1, 2]);
+    registers.write16(QUEUE_RESET, 1);
+    for (const value of [0, 2, 0xffff]) registers.write16(QUEUE_ENABLE, value);
+    expect([QUEUE_ENABLE, QUEUE_RESET, QUEUE_MSIX_VECTOR, QUEUE_SIZE].map((at) => registers.read16(at))).toEqual([
+      0, 0, 0xffff, 16,
+    ]);
+    driver.start({ wanted: 0n });
+    registers.write16(QUEUE_SELECT, 1);
+    registers.write16(QUEUE_RESET, 1);
+    expect(registers.read16(QUEUE_ENABLE)).toBe(1);
+  });
+
+  it("are written in their own width, and read in any", () => {
+    const { pci, device } = running();
+    const registers = registersOf(pci);
+    registers.write16(CommonConfig.DEVICE_STATUS, 0);
+    registers.write32(CommonConfig.DEVICE_STATUS, 0);
+    registers.write8(CommonConfig.QUEUE_SELECT, 0);
+    expect([device.status, registers.read16(CommonConfig.QUEUE_SELECT)]).toEqual([15, 1]);
+    device.configChanged();
+    expect(registers.read32(CommonConfig.DEVICE_STATUS)).toBe(0x0001_010f);
+    expect(registers.read8(CommonConfig.QUEUE_SIZE)).toBe(16);
+  });
+});
+
 describe("the window in configuration space", () => {
   function window(config: BusAccess, at: number, bar: number, offset: number, width: number): number {
     config.write8(at + VirtioCap.BAR, bar);
