@@ -65,6 +65,7 @@ export class Recorder implements Tracer {
     return this.#dropped + this.#entries.length;
   }
 
+  /** Forgets all events. Marks stay what they are. */
   clear(): void {
     this.#dropped += this.#entries.length;
     this.#entries = [];
@@ -80,6 +81,7 @@ export class Recorder implements Tracer {
     return this.#of("command", device, since);
   }
 
+  /** The replies, in the order they came. */
   replies(device?: string, since?: number): readonly TraceEventOf<"reply">[] {
     return this.#of("reply", device, since);
   }
@@ -89,14 +91,17 @@ export class Recorder implements Tracer {
     return this.replies(device, since).filter((event) => event.reply >= GpuReply.ERR_UNSPEC);
   }
 
+  /** Phases of sleeps: their begin and how they ended. */
   phases(device?: string, since?: number): readonly TraceEventOf<"phase">[] {
     return this.#of("phase", device, since);
   }
 
+  /** Changes of state. */
   states(device?: string, since?: number): readonly TraceEventOf<"state">[] {
     return this.#of("state", device, since);
   }
 
+  /** Messages for people. */
   messages(device?: string, since?: number): readonly TraceEventOf<"message">[] {
     return this.#of("message", device, since);
   }

@@ -25,7 +25,7 @@ export class SimulationStuck extends Error {
 export interface VirtualClockOptions {
   /** Where time starts, in milliseconds. Default 0. */
   readonly startMs?: number | undefined;
-  /** Resolves after all promise continuations that can run have run. Default: a chain of {@link TURN_LINKS} promises. */
+  /** Resolves after all promise continuations that can run have run. Default: a chain of 256 promises. */
   readonly turn?: (() => Promise<void>) | undefined;
 }
 

@@ -78,7 +78,11 @@ export type CommandEffect =
   /** The device sets NEEDS_RESET and does nothing more. */
   | { readonly kind: "break" }
   /** Something happens elsewhere just before the command is carried out. */
-  | { readonly kind: "call"; readonly run: (command: SeenCommand) => void };
+  | {
+      readonly kind: "call";
+      /** Called synchronously, the command not yet with the model. */
+      readonly run: (command: SeenCommand) => void;
+    };
 
 /** One fault of a plan. Conditions that are left out hold for every command. */
 export interface CommandFault {

@@ -58,6 +58,7 @@ export class DmaWatch implements GuestMemory {
     this.#allowed.push(region);
   }
 
+  /** Forgets what happened so far. */
   clear(): void {
     this.#violations = [];
   }

@@ -25,13 +25,19 @@ export type ResetFault =
 
 /** What a register that lies says instead of `real`. */
 export interface RegisterLies {
+  /** The device status. */
   readonly status?: (real: number) => number;
+  /** The features offered. */
   readonly deviceFeatures?: (real: bigint) => bigint;
+  /** A queue's maximum size. */
   readonly queueSizeMax?: (queue: number, real: number) => number;
+  /** What is read back of a queue. */
   readonly queue?: (queue: number, real: QueueRegisters) => QueueRegisters;
+  /** Whether a queue's reset has ended. */
   readonly queueResetDone?: (queue: number, real: boolean) => boolean;
-  /** Any width: `offset` is the access's. */
+  /** A read of the configuration, of any width: `offset` is the access's. */
   readonly config?: (offset: number, real: number) => number;
+  /** The configuration's generation. */
   readonly generation?: (real: number) => number;
 }
 

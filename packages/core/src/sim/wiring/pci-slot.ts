@@ -12,7 +12,7 @@ import { PCI_BARS, PciPm, PciPmcsr, PciPowerState } from "../../wire/pci.ts";
 import { SlotBus } from "./slot-bus.ts";
 import { type Slot, type SlotKind, emptySlot } from "./wiring.ts";
 
-/** What the functions in a {@link PciSlot} are like. */
+/** What the PCI functions of a host are like. */
 export interface PciSlotOptions {
   /** Interrupts: by MSI-X, by the INTx line, or none that the driver could have. Default "msix" ("intx" with I/O ports). */
   readonly interrupts?: "msix" | "intx" | "polled" | undefined;
