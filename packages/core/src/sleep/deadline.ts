@@ -3,7 +3,7 @@ import { type Clock, GpuError } from "../base/index.ts";
 
 /** How long each kind of call is waited for, in milliseconds. */
 export interface SleepDeadlines {
-  /** A notifier; long, since a driver's policy may be to wait for its users. */
+  /** A notifier; longer than a driver whose policy is to wait for its users does that: its veto names them. */
   readonly notifyMs: number;
   /** One driver's freeze. */
   readonly freezeMs: number;
@@ -21,7 +21,7 @@ export interface SleepDeadlines {
 
 /** Generous, for a slow host is no dead host. */
 export const defaultDeadlines: SleepDeadlines = {
-  notifyMs: 30_000,
+  notifyMs: 60_000,
   freezeMs: 30_000,
   pictureMs: 30_000,
   completeMs: 120_000,

@@ -23,6 +23,7 @@ import {
   type SleepTarget,
   type StepHandler,
   SystemSleep,
+  type SystemState,
   type Wake,
 } from "../../src/sleep/index.ts";
 import { commandName } from "../../src/wire/names.ts";
@@ -248,13 +249,24 @@ export class SleepingMachine {
     await this.expectIntact();
   }
 
-  /** The host has everything, without an error on the way; the machine runs. */
-  async expectIntact(): Promise<void> {
-    expect([this.sleep.state, this.gpu.state]).toEqual(["awake", "running"]);
+  /** The host has everything, without an error on the way; the machine is awake, or in `state`. */
+  async expectIntact(state: SystemState = "awake"): Promise<void> {
+    expect([this.sleep.state, this.gpu.state]).toEqual([state, "running"]);
     await expectScene(this.bench, this.scene);
     expect(this.scene.exporter.mapped, "mappings of the import").toBe(1);
     this.bench.expectNoErrors();
     this.bench.machine.assertClean();
+  }
+
+  /** The driver is removed: memory and mappings are given back, and no timer is left. */
+  async expectNothingLeft(): Promise<void> {
+    const { machine } = this.bench;
+    await this.bench.run(this.gpu.remove());
+    await machine.clock.settle();
+    machine.assertClean();
+    machine.dma.assertBalanced();
+    machine.allocator.assertNoLeak([this.scene.exporter.pages]);
+    expect(machine.clock.timers, "timers").toBe(0);
   }
 
   /** Names of the commands that the host saw since a `commands.count` taken before. */
