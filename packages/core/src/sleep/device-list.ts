@@ -22,8 +22,8 @@ export type SuspendPolicy = "call" | "skip";
 interface Entry {
   readonly client: PowerClient;
   readonly suspendPolicy: SuspendPolicy;
-  /** A client whose freeze failed is awake: it gets no restore. */
-  state: "awake" | "freezing" | "frozen";
+  /** Whether it gets a restore: its freeze has succeeded. */
+  frozen: boolean;
   gone: boolean;
 }
 
@@ -41,7 +41,7 @@ export class DeviceList {
     if (this.#entries.some((other) => other.client.name === client.name)) {
       throw new GpuError("EINVAL", "a device of this name is registered; remove it first", { device: client.name });
     }
-    const entry: Entry = { client, suspendPolicy, state: "awake", gone: false };
+    const entry: Entry = { client, suspendPolicy, frozen: false, gone: false };
     this.#entries = [...this.#entries, entry];
     return () => {
       entry.gone = true;
@@ -63,7 +63,7 @@ export class DeviceList {
 
   /** dpm_resume(): restores those that are frozen. All start in order, then their pictures are waited for together. */
   async restoreAll(log: SleepLog, message: RestoreMessage): Promise<void> {
-    const frozen = this.#entries.filter((entry) => entry.state === "frozen");
+    const frozen = this.#entries.filter((entry) => entry.frozen);
     await Promise.all(frozen.map((entry) => this.#restore(entry, log, message)));
   }
 
@@ -85,7 +85,7 @@ export class DeviceList {
 
   /** The drivers of an image just restored were all frozen when it was taken. */
   adoptFrozen(): void {
-    for (const entry of this.#entries) entry.state = "frozen";
+    for (const entry of this.#entries) entry.frozen = true;
   }
 
   async #freeze(entry: Entry, log: SleepLog, message: FreezeMessage, wakeupPending: () => boolean): Promise<void> {
@@ -97,16 +97,12 @@ export class DeviceList {
       deadlineMs: this.#deadlines.freezeMs,
       work: async () => {
         if (wakeupPending()) throw new GpuError("EBUSY", "a wakeup event is pending", { device });
-        entry.state = "freezing";
-        await client.freeze(message).catch((error: unknown) => {
-          entry.state = "awake";
-          throw error;
-        });
-        entry.state = "frozen";
+        await client.freeze(message);
+        entry.frozen = true;
       },
       // It was given up, and the sleep with it; so nobody else will bring it back.
       undoLate: async () => {
-        if (!entry.gone && entry.state === "frozen") await this.#restore(entry, log, undoMessage[message]);
+        if (!entry.gone && entry.frozen) await this.#restore(entry, log, undoMessage[message]);
       },
     });
   }
@@ -114,7 +110,7 @@ export class DeviceList {
   async #restore(entry: Entry, log: SleepLog, message: RestoreMessage): Promise<void> {
     if (entry.gone) return;
     const device = entry.client.name;
-    entry.state = "awake";
+    entry.frozen = false;
     let progress: RestoreProgress | undefined;
     const picture = log.call({
       device,

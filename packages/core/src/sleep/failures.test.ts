@@ -103,6 +103,21 @@ describe("what a driver sees when a sleep fails", () => {
     expectAtRest();
   });
 
+  it("before any device was touched: the plain reverse order, kernel threads with it", async () => {
+    const { log, sleep, expectAtRest } = build();
+    log.faults.set("device-prepare", error());
+    await sleep.hibernate({ mode: "platform" });
+    expect(log.calls.slice(log.calls.indexOf("device-prepare") + 1)).toEqual([
+      "undo device-prepare",
+      "undo kernel-threads",
+      "undo image-memory",
+      "undo platform-begin",
+      "undo tasks",
+      "gpu: notify POST_HIBERNATION",
+    ]);
+    expectAtRest();
+  });
+
   it("in noirq: the phase above undoes itself with RECOVER, the main phase comes back with RESTORE", async () => {
     const { log, machine, sleep } = build();
     log.faults.set("noirq", error());
@@ -125,6 +140,23 @@ describe("what a driver sees when a sleep fails", () => {
     expectAtRest();
   });
 
+  it("a driver that is removed during its freeze can't turn the sleep back", async () => {
+    const { log, sleep, expectAtRest } = build(["gpu"]);
+    const unregister = sleep.register(new RecordingClient("usb", log));
+    log.onCall = (name) => {
+      if (name === "usb: freeze SUSPEND") unregister();
+    };
+    log.faults.set("usb: freeze SUSPEND", error("ENODEV"));
+    expect((await sleep.suspend("mem")).outcome).toBe("woken");
+    expect(log.toClients().slice(2)).toEqual([
+      "usb: freeze SUSPEND",
+      "gpu: freeze SUSPEND",
+      "gpu: restore RESUME",
+      "gpu: notify POST_SUSPEND",
+    ]);
+    expectAtRest();
+  });
+
   it("a driver that does not come back is reported lost, and the others and the system go on", async () => {
     const { log, sleep, expectAtRest } = build(["gpu", "nic"]);
     log.faults.set("gpu: restore RESUME", error("ENODEV"));
@@ -144,6 +176,7 @@ describe("what a driver sees when a sleep fails", () => {
     const result = await sleep.hibernate({ mode: "shutdown" });
     expect(result.outcome).toBe("halted");
     expect(log.toClients().at(-1)).toBe("gpu: shutdown");
+    expect(sleep.state).toBe("halted");
     await expect(sleep.hibernate({ mode: "shutdown" })).rejects.toMatchObject({ code: "EBUSY" });
   });
 });
@@ -169,6 +202,24 @@ describe("a wakeup event", () => {
     expect(result?.failures[0]?.error).toMatchObject({ code: "EBUSY" });
     expect(system.log.toClients().slice(1, -1)).toEqual(calls.map((call) => `gpu: ${call}`));
     system.expectAtRest();
+  });
+
+  it.each(["late", "noirq"])("keeps the phase behind it from being entered: %s", async (step) => {
+    const { machine, log, sleep, expectAtRest } = build();
+    machine.setWakeup(step === "late" ? "gpu: freeze FREEZE" : "late");
+    await sleep.hibernate({ mode: "platform" });
+    expect(log.calls).not.toContain(step);
+    expectAtRest();
+  });
+
+  it("with everything down is noticed right before the power-off", async () => {
+    const { machine, log, sleep, expectAtRest } = build();
+    log.onCall = (name) => {
+      if (name === "syscore" && log.calls.includes("gpu: freeze HIBERNATE")) machine.setWakeup("syscore");
+    };
+    expect((await sleep.hibernate({ mode: "platform" })).outcome).toBe("aborted");
+    expect(log.calls).not.toContain("power-off platform");
+    expectAtRest();
   });
 
   it("in the power-off makes the next boot ignore the image", async () => {
@@ -235,6 +286,9 @@ describe("sleep after sleep", () => {
           for (const name of vetoes)
             for (const event of events) log.faults.set(`${name}: notify ${event}`, error("EPERM"));
           for (const name of failures) log.faults.set(name, error());
+          // A hybrid sleep whose S3 fails powers off, unless someone is at the machine.
+          log.faults.set("power-off platform", error("EBUSY"));
+          machine.world = "snapshotted";
           machine.setWakeup(wakeup);
           await operations[operation]?.(system);
           log.faults.clear();

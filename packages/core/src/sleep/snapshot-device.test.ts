@@ -46,12 +46,15 @@ describe("/dev/snapshot", () => {
   });
 
   it("makes a second image at once, with tasks still frozen", async () => {
-    const { machine, sleep, expectAtRest } = build();
+    const { log, machine, sleep, expectAtRest } = build();
     const device = await sleep.openSnapshotDevice("read");
     await device.freeze();
     await device.createImage();
     await device.free();
     expect(machine.held).toEqual(["tasks", "allocations"]);
+    log.onCall = (name) => {
+      if (name === "image-memory") expect(machine.held).not.toContain("allocations");
+    };
     expect((await device.createImage()).outcome).toBe("snapshotted");
     await device.close();
     expectAtRest();
