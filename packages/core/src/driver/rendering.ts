@@ -37,6 +37,7 @@ import type { GpuCore } from "./core.ts";
 import type { ContextObject, HostBlobObject, Resource3dObject, Resource3dParameters } from "./desired/objects.ts";
 import { objectName } from "./desired/objects.ts";
 import { HostWindow } from "./host-window.ts";
+import { Listeners, type Signal } from "./listeners.ts";
 import type { PowerPolicy } from "./power/policy.ts";
 import type { Fence } from "./session/fences.ts";
 import { Fact } from "./session/host-state.ts";
@@ -90,12 +91,16 @@ export class Rendering {
   readonly #core: GpuCore;
   readonly #policy: PowerPolicy;
   readonly #window: HostWindow;
+  readonly #onCapsets: Signal<readonly HostCapset[]> = new Listeners<readonly HostCapset[]>();
+  /** As last read; null until somebody asked. */
+  #known: readonly HostCapset[] | null = null;
 
   /** @internal */
   constructor(core: GpuCore, policy: PowerPolicy) {
     this.#core = core;
     this.#policy = policy;
     this.#window = new HostWindow(core);
+    core.onSession.on((session) => this.#compareCapsets(session));
   }
 
   /** Whether the host renders. */
@@ -103,9 +108,32 @@ export class Rendering {
     return this.#has(GpuFeature.VIRGL);
   }
 
-  /** The capability sets, asked anew: they may be others after a sleep (R-23). Throws ENOTSUP, EBUSY while it sleeps. */
+  /** The capability sets, asked anew. Throws ENOTSUP, EBUSY while the device sleeps. */
   async capsets(): Promise<readonly HostCapset[]> {
-    const session = this.#require(GpuFeature.VIRGL);
+    this.#known = await this.#readCapsets(this.#require(GpuFeature.VIRGL));
+    return this.#known;
+  }
+
+  /** Calls `listener` when another host offers other capability sets than the one before (R-23); none at all may be among them. */
+  onCapsets(listener: (capsets: readonly HostCapset[]) => void): () => void {
+    return this.#onCapsets.on(listener);
+  }
+
+  /** Read again in every session, once somebody cared. */
+  #compareCapsets(session: Session): void {
+    const before = this.#known;
+    if (before === null) return;
+    const now = session.hasFeature(GpuFeature.VIRGL) ? this.#readCapsets(session) : Promise.resolve([]);
+    now.then(
+      (capsets) => {
+        this.#known = capsets;
+        if (JSON.stringify(capsets) !== JSON.stringify(before)) this.#onCapsets.emit(capsets);
+      },
+      () => {},
+    );
+  }
+
+  async #readCapsets(session: Session): Promise<readonly HostCapset[]> {
     const infos: HostCapset[] = [];
     for (let index = 0; index < session.config.capsets; index += 1) {
       const answer = await session.sender.send(
