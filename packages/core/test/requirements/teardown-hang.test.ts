@@ -214,7 +214,7 @@ describe("a hung host with a full queue", () => {
     void Promise.allSettled(moves);
     await machine.clock.advance(1);
     expect(await failingFreeze(scene.bench)).toBeLessThanOrEqual(COMMAND_MS);
-    const outcomes = await Promise.allSettled(moves);
+    const outcomes = await scene.bench.run(Promise.allSettled(moves));
     expect(outcomes.map((outcome) => outcome.status)).toEqual(["rejected", "rejected", "rejected"]);
     host.resume();
     await machine.clock.advance(10);
@@ -225,28 +225,32 @@ describe("a hung host with a full queue", () => {
     await scene.expectNothingLeft();
   });
 
-  it("R-07 (b) submits nothing to it: the device counts as in need of a reset, which it then gets", async () => {
-    const { scene, extras } = await crowded();
-    const { host, machine, gpu } = scene.bench;
-    host.commands.inject({ type: GpuCommand.RESOURCE_UNREF, effect: { kind: "hang" } });
-    await failingFreeze(scene.bench);
-    expect(gpu.isHung).toBe(true);
-    const { recorder } = machine;
-    const since = recorder.mark();
-    const seen = host.commands.count;
-    paint(scene.front, 8);
-    await Promise.allSettled([scene.front.flush(), gpu.output(0).cursor.move(2, 2), gpu.output(0).cursor.move(20, -7)]);
-    await failingFreeze(scene.bench);
-    await machine.clock.advance(60_000);
-    expect(recorder.events({ since, kinds: ["command", "kick"] })).toEqual([]);
-    expect(host.commands.count).toBe(seen);
-    // The eight UNREFs of the old life are never answered.
-    await scene.bench.run(gpu.recover());
-    expect([gpu.state, gpu.isHung]).toEqual(["running", false]);
-    scene.expectOnHost(extras);
-    machine.assertClean();
-    await scene.expectNothingLeft();
-  });
+  it.each(["a full ring", "room left in it"])(
+    "R-07 (b) submits nothing to it, and is in need of a reset, which it then gets: %s",
+    async (room) => {
+      const { scene, extras } = room === "a full ring" ? await crowded() : { scene: await Scene.start(), extras: [] };
+      const { host, machine, gpu } = scene.bench;
+      host.commands.inject({ type: GpuCommand.RESOURCE_UNREF, at: 2, effect: { kind: "hang" } });
+      await failingFreeze(scene.bench);
+      expect(gpu.isHung).toBe(true);
+      const { recorder } = machine;
+      const since = recorder.mark();
+      const seen = host.commands.count;
+      paint(scene.front, 8);
+      const { cursor } = gpu.output(0);
+      await Promise.allSettled([scene.front.flush(), cursor.move(2, 2), cursor.move(20, -7)]);
+      await failingFreeze(scene.bench);
+      await machine.clock.advance(60_000);
+      expect(recorder.events({ since, kinds: ["command", "kick"] })).toEqual([]);
+      expect(host.commands.count).toBe(seen);
+      // The UNREFs of the old life are never answered.
+      await scene.bench.run(gpu.recover());
+      expect([gpu.state, gpu.isHung]).toEqual(["running", false]);
+      scene.expectOnHost(extras);
+      machine.assertClean();
+      await scene.expectNothingLeft();
+    },
+  );
 });
 
 describe("answers that come after an aborted freeze", () => {
