@@ -90,7 +90,8 @@ export class GpuCore {
   #state: DriverState = "closed";
   #features: bigint | null = null;
   #recoveries = 0;
-  #orphans: ResourceObject[] = [];
+  /** Destroyed while no host could be told: a host that keeps resources may still have them (contract 8). */
+  readonly #orphans: Set<ResourceObject> = new Set();
   /** Mends a broken device: the power face's restore. */
   recover: () => void = () => {};
 
@@ -196,6 +197,7 @@ export class GpuCore {
     if (session === null) return true;
     this.session = null;
     this.#loseUnrecoverable(session, reason);
+    for (const host of session.reconciler.resources.values()) if (!host.wanted) this.#releaseUntold(host.object);
     this.onSessionEnd.emit(reason);
     return session.close(reason);
   }
@@ -214,10 +216,8 @@ export class GpuCore {
     this.move("remove");
     const gone = new GpuError("ENODEV", "the device was removed", { device: this.label });
     this.waiters.rejectAll(gone);
-    const going = [...(this.session?.reconciler.resources.values() ?? [])].filter((host) => !host.wanted);
     await this.closeSession(gone);
-    const objects = [...this.desired.resources.values(), ...going.map((host) => host.object)];
-    for (const object of objects) this.memory.afterReset(() => this.#freePages(object));
+    for (const object of this.desired.resources.values()) this.memory.afterReset(() => this.#freePages(object));
     this.desired.resources.clear();
     this.desired.contexts.clear();
     this.memory.dispose();
@@ -275,9 +275,9 @@ export class GpuCore {
     if (this.session !== session) return;
     this.#recoveries = 0;
     const { reconciler } = session;
-    const orphans = this.#orphans;
-    if (reconciler.hostKeeps) for (const orphan of orphans) reconciler.forgetId(orphan);
-    if (reconciler.hostKeeps || reconciler.resources.size > 0) this.#orphans = [];
+    if (reconciler.hostKeeps) for (const orphan of this.#orphans) reconciler.forgetId(orphan);
+    // A host that answered no CREATE with "exists" has forgotten the others too.
+    else if (reconciler.resources.size > 0) this.#orphans.clear();
   }
 
   /** Whether the device assigns UUIDs. */
@@ -390,7 +390,7 @@ export class GpuCore {
 
   /** No host could be told: the memory goes when no device can touch it, and the id is remembered (contract 8). */
   #releaseUntold(object: ResourceObject): void {
-    if (this.session === null && this.#orphans.length < ORPHANS_MAX) this.#orphans.push(object);
+    if (this.session === null && this.#orphans.size < ORPHANS_MAX) this.#orphans.add(object);
     this.memory.afterReset(() => this.#freePages(object));
   }
 
@@ -459,8 +459,8 @@ export class GpuCore {
 
   #resourceGone(host: HostResource): void {
     const { object } = host;
-    if (this.#orphans.includes(object)) return;
-    this.#freePages(object);
+    // An orphan's memory was given back with the session that it belonged to.
+    if (!this.#orphans.delete(object)) this.#freePages(object);
   }
 
   #answered(host: HostResource, step: Step, words: Uint32Array): void {
