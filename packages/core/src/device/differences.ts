@@ -98,7 +98,7 @@ export const DEVICE_DIFFERENCES: readonly DeviceDifference[] = [
     id: "transfer-behind-backing",
     command: "TRANSFER_TO_HOST_2D",
     condition: "the source begins behind the backing",
-    qemu: effect("OK in general; 7.2 aborts where it begins exactly at the end or behind"),
+    qemu: effect("OK where it begins at the end; 7.2 aborts where any row of it begins behind that"),
     ours: effect("OK, nothing is copied"),
     why: "a guest can't end its host",
   },

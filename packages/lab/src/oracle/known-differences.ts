@@ -70,6 +70,18 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     },
   },
   {
+    id: "unreadable-request",
+    harmless: false,
+    explains: ({ what, queue, sent, other }) =>
+      what === "answer" && queue === 0 && sent?.outside === "readable" && isAnswer(other, ERR_UNSPEC),
+  },
+  {
+    id: "unwritable-reply",
+    harmless: true,
+    explains: ({ what, sent, qemu, other }) =>
+      what === "answer" && sent?.outside === "writable" && (other?.used ?? 0) < (qemu?.used ?? 0),
+  },
+  {
     id: "edid",
     harmless: true,
     explains: ({ what, queue, sent, qemu, other }) =>

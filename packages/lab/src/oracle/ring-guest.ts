@@ -41,6 +41,8 @@ export interface GuestRequest {
   readonly writable: readonly number[];
   /** Whether the chain is an indirect table. */
   readonly indirect: boolean;
+  /** The last piece of this part lies where no memory is. */
+  readonly outside?: "readable" | "writable";
 }
 
 /** What became of a request. */
@@ -59,6 +61,9 @@ const BUFFERS = 0x110000;
 const BUFFERS_END = 0x200000;
 /** Guest RAM from here on is the caller's; what lies below, down to 1 MiB, is the guest's own. */
 export const FREE_MEMORY: number = BUFFERS_END;
+
+/** An address where a machine of less than 2 GiB has no memory, nor anything else. */
+const OUTSIDE = 0x90000000;
 
 /** Sizes of the two queues: what QEMU offers at most. */
 const QUEUE_SIZES = [64, 16] as const;
@@ -130,6 +135,31 @@ class BufferBlock {
 
 function descriptorBytes({ address, byteLength, flags, next }: Descriptor): Uint8Array {
   return new Uint8Array(Uint32Array.of(address, 0, byteLength, flags | (next << 16)).buffer);
+}
+
+/** Copies a request's buffers into the block, and gives the descriptors of its chain. */
+function layOut(
+  block: BufferBlock,
+  { request, readable, writable, outside }: GuestRequest,
+): Pick<Placed, "replies"> & {
+  readonly chain: Descriptor[];
+} {
+  const chain: Descriptor[] = [];
+  let taken = 0;
+  for (const byteLength of readable) {
+    const offset = block.place(byteLength, 1);
+    block.bytes.set(request.subarray(taken, taken + byteLength), offset);
+    taken += byteLength;
+    chain.push({ address: BUFFERS + offset, byteLength, flags: 0, next: 0 });
+  }
+  const replies = writable.map((byteLength) => ({ offset: block.place(byteLength, 1), byteLength }));
+  for (const { offset, byteLength } of replies) {
+    chain.push({ address: BUFFERS + offset, byteLength, flags: WRITE, next: 0 });
+  }
+  const moved = outside === undefined ? -1 : outside === "readable" ? readable.length - 1 : chain.length - 1;
+  const descriptor = chain[moved];
+  if (descriptor !== undefined) chain[moved] = { ...descriptor, address: OUTSIDE };
+  return { chain, replies };
 }
 
 /** See the file's head. */
@@ -236,23 +266,12 @@ export class RingGuest {
   }
 
   /** Writes a request's buffers into the block and its chain into the descriptor table. */
-  #place(ring: Ring, block: BufferBlock, { request, readable, writable, indirect }: GuestRequest): Placed {
-    const chain: Descriptor[] = [];
-    let taken = 0;
-    for (const byteLength of readable) {
-      const offset = block.place(byteLength, 1);
-      block.bytes.set(request.subarray(taken, taken + byteLength), offset);
-      taken += byteLength;
-      chain.push({ address: BUFFERS + offset, byteLength, flags: 0, next: 0 });
-    }
-    const replies = writable.map((byteLength) => ({ offset: block.place(byteLength, 1), byteLength }));
-    for (const { offset, byteLength } of replies) {
-      chain.push({ address: BUFFERS + offset, byteLength, flags: WRITE, next: 0 });
-    }
-    const descriptors = indirect
+  #place(ring: Ring, block: BufferBlock, request: GuestRequest): Placed {
+    const { chain, replies } = layOut(block, request);
+    const descriptors = request.indirect
       ? [this.#take(ring, this.#indirect(block, chain))]
       : chain.map((descriptor) => this.#take(ring, descriptor));
-    if (!indirect) this.#link(ring, descriptors, chain);
+    if (!request.indirect) this.#link(ring, descriptors, chain);
     return { head: descriptors[0] ?? 0, descriptors, replies };
   }
 
