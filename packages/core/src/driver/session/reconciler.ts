@@ -84,7 +84,7 @@ export class Reconciler implements EntityListener {
   readonly #leaving: Set<HostResource> = new Set();
   readonly #cursorsWaiting: HostCursor[] = [];
   #phase: Phase = "running";
-  #ended = false;
+  #ended: GpuError | null = null;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
@@ -177,12 +177,12 @@ export class Reconciler implements EntityListener {
 
   /** Resolves when what is lit shows what it should, or is known not to. */
   urgentDone(): Promise<void> {
-    return this.#work.urgentDone();
+    return this.#ended === null ? this.#work.urgentDone() : Promise.reject(this.#ended);
   }
 
   /** Resolves when every entity is where it should be, or is known not to get there. */
   allDone(): Promise<void> {
-    return this.#work.allDone();
+    return this.#ended === null ? this.#work.allDone() : Promise.reject(this.#ended);
   }
 
   get isDone(): boolean {
@@ -196,7 +196,7 @@ export class Reconciler implements EntityListener {
 
   /** The session is over. */
   end(error: GpuError): void {
-    this.#ended = true;
+    this.#ended = error;
     for (const entity of this.#entities()) entity.ended();
     this.#work.fail(error);
   }
@@ -205,7 +205,7 @@ export class Reconciler implements EntityListener {
 
   /** Sends as many next steps as there is room for. The caller kicks. */
   pump(): void {
-    if (this.#ended) return;
+    if (this.#ended !== null) return;
     const { control, cursor } = this.#parts;
     if (cursor.room > 0) for (const waiting of this.#cursorsWaiting.splice(0)) this.#work.touch(waiting, true);
     while (control.room > 0) {
@@ -351,8 +351,8 @@ export class Reconciler implements EntityListener {
     this.#work.settle(entity);
     entity.attempts = 0;
     if (entity.kind === "resource" && entity.created === Fact.ABSENT && !entity.wanted) {
-      this.resources.delete(entity.object.id);
-      this.#parts.listener.onGone(entity);
+      // Looked at twice, it is gone once.
+      if (this.resources.delete(entity.object.id)) this.#parts.listener.onGone(entity);
     } else if (entity.kind === "context" && entity.created === Fact.ABSENT && !entity.wanted) {
       this.contexts.delete(entity.object.id);
     } else if (this.#phase === "running") {
