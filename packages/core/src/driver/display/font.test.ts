@@ -92,8 +92,8 @@ describe("the font", () => {
         (column(0x80) ? edge.left : 0)
       );
     };
-    expect([..."─│┌┐└┘├┤┬┴┼"].map(edges)).toEqual([10, 5, 6, 12, 3, 9, 7, 13, 14, 11, 15]);
-    expect([..."═║╔╗╚╝╠╣╦╩╬"].map(edges)).toEqual([10, 5, 6, 12, 3, 9, 7, 13, 14, 11, 15]);
+    expect(Array.from("─│┌┐└┘├┤┬┴┼", edges)).toEqual([10, 5, 6, 12, 3, 9, 7, 13, 14, 11, 15]);
+    expect(Array.from("═║╔╗╚╝╠╣╦╩╬", edges)).toEqual([10, 5, 6, 12, 3, 9, 7, 13, 14, 11, 15]);
     expect(picture("╬")).toContain(`
 .#...#..
 ##...###

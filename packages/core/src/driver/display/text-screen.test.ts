@@ -326,6 +326,14 @@ describe("another size", () => {
     expect(screen.text()).toBe("a line of 20 columns\nshort\n$ ls");
   });
 
+  it("knows after scrolling which rows are one line", () => {
+    const { screen } = screenOf(4, 3);
+    screen.write("1\n2\nabcdef");
+    expect(screen.text()).toBe("2\nabcd\nef");
+    screen.resize(8 * 8, 3 * 16);
+    expect(screen.text()).toBe("2\nabcdef");
+  });
+
   it("lets go of the oldest lines where there are too many, never of the one with the cursor", () => {
     const { screen } = screenOf(10, 6);
     screen.write("1\n2\n3\n4\n5\n6");
