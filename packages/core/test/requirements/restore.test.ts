@@ -7,7 +7,7 @@ import { SCENE_DEVICE, drawScene, expectScene } from "../support/scene.ts";
 const UPLOADS = [GpuCommand.TRANSFER_TO_HOST_2D, GpuCommand.RESOURCE_ATTACH_BACKING, GpuCommand.RESOURCE_CREATE_2D];
 
 describe("a restore", () => {
-  it("R-26 waits for every reply and tells what the host refused, object by object", async () => {
+  it("R-26 R-27 (c) waits for every reply, and reports each refusal once, object by object", async () => {
     const bench = await DriverBench.start({ device: SCENE_DEVICE });
     const scene = await drawScene(bench);
     await bench.freeze();
