@@ -138,6 +138,7 @@ describe("a drain", () => {
       ["FREEZE", 50],
     ] as const) {
       host.commands.inject({ type: GpuCommand.GET_DISPLAY_INFO, effect: { kind: "slow", ms: 200 } });
+      host.commands.inject({ type: GpuCommand.GET_EDID, times: Infinity, effect: { kind: "slow", ms: 50 } });
       host.device.setOutput(1, { width, height: 40 });
       await machine.clock.advance(100);
       const before = machine.recorder.mark();
@@ -151,6 +152,7 @@ describe("a drain", () => {
         replies: machine.recorder.replies().length,
       };
       expect(commands - replies, `commands without an answer after ${message}`).toBe(0);
+      host.commands.clear();
       await scene.bench.restore();
       await machine.clock.advance(1000);
       expect(gpu.output(1).connector.modes[0]).toMatchObject({ width, height: 40 });
