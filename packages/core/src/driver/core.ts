@@ -85,6 +85,8 @@ export class GpuCore {
 
   /** The life of the device that there is; null while it sleeps, is lost or was removed. */
   session: Session | null = null;
+  /** The end of the last one: while it lasts, that still resets the device. Never rejects. */
+  closing: Promise<unknown> = Promise.resolve();
   /** Why the device is lost; null unless it is. */
   lastError: GpuError | null = null;
   #state: DriverState = "closed";
@@ -149,6 +151,7 @@ export class GpuCore {
 
   /** Begins a session and has everything desired brought to the host. Throws as {@link Session.open}. */
   async openSession(): Promise<Session> {
+    await this.closing;
     const { transport, clock, tracer, dma, deadlines, withoutFeatures, queueSizeMax } = this.parts;
     const session = await Session.open({
       transport,
@@ -199,7 +202,9 @@ export class GpuCore {
     this.#loseUnrecoverable(session, reason);
     for (const host of session.reconciler.resources.values()) if (!host.wanted) this.#releaseUntold(host.object);
     this.onSessionEnd.emit(reason);
-    return session.close(reason);
+    const closing = session.close(reason);
+    this.closing = closing.catch(() => {});
+    return closing;
   }
 
   /** As `work`, but rejects as soon as the session ends: for what carries an answer of this session (R-10). */
@@ -247,12 +252,14 @@ export class GpuCore {
     this.onLost.emit(object);
   }
 
-  /** A device that broke is reset and everything brought back; one that breaks again and again, or is gone, is lost. */
+  /** A broken device is reset and all brought back (by whoever is restoring it already); one that breaks on and on is lost. */
   #sessionBroke(session: Session, error: GpuError): void {
     if (this.session !== session) return;
     this.#message("error", error.message);
     this.#recoveries += 1;
-    if (error.code !== "ENODEV" && this.#recoveries <= RECOVERIES_MAX && this.is("running")) this.recover();
+    const canRecover = error.code !== "ENODEV" && this.#recoveries <= RECOVERIES_MAX;
+    if (canRecover && this.is("running")) this.recover();
+    else if (canRecover && this.is("restoring")) void this.closeSession(error);
     else void this.fail(error);
   }
 
@@ -438,10 +445,10 @@ export class GpuCore {
   #isCursorDone(index: number): boolean {
     const host = this.session?.reconciler.cursors[index];
     const target = this.desired.cursors[index] ?? NO_CURSOR;
-    return (
-      host === undefined ||
-      (host.shown.object === target.object && host.shown.x === target.x && host.shown.y === target.y)
-    );
+    if (host === undefined) return true;
+    const { object, x, y } = host.shown;
+    // Where a hidden cursor is, is told when it is shown.
+    return object === target.object && (object === 0 || (x === target.x && y === target.y));
   }
 
   #entityFailed(entity: HostEntity, error: GpuError): void {

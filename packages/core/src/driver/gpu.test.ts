@@ -40,4 +40,13 @@ describe("a driver", () => {
     bench.expectShown(0, hidden);
     bench.expectNoErrors();
   });
+
+  it("moves a cursor that is hidden without waiting for a host that need not know", async () => {
+    const bench = await DriverBench.start();
+    await bench.run(bench.gpu.output(0).cursor.move(3, 4));
+    expect(bench.gpu.output(0).cursor.state).toMatchObject({ object: 0, x: 3, y: 4 });
+    const picture = await bench.buffer(64, 64);
+    await bench.run(bench.gpu.output(0).cursor.set(picture));
+    expect(bench.host.device.save().cursors[0]).toMatchObject({ visible: true, x: 3, y: 4 });
+  });
 });

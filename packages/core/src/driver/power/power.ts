@@ -27,6 +27,8 @@ const POWER_OFF_MS = 1000;
 export class GpuPower implements PowerClient {
   readonly #core: GpuCore;
   readonly #policy: PowerPolicy;
+  /** The last way back that was begun. */
+  #wayBack: Promise<Session> | null = null;
 
   constructor(core: GpuCore, policy: PowerPolicy) {
     this.#core = core;
@@ -94,6 +96,8 @@ export class GpuPower implements PowerClient {
     const { session } = core;
     try {
       if (session !== null) await this.#putDown(session, message);
+      // A lost device may still be on its way to a confirmed reset.
+      else await core.closing;
       core.move(core.session === null ? "froze" : "kept");
       this.#phase("freeze", "end", message);
     } catch (error) {
@@ -178,12 +182,13 @@ export class GpuPower implements PowerClient {
 
   /** Brings the device back after any freeze, whatever happened in between. Also mends a device that is lost. */
   restore(message: RestoreMessage): RestoreProgress {
-    const session = this.#bringBack(message);
-    const picture = session.then(async ({ reconciler }) => {
+    const way = this.#bringBack(message);
+    this.#wayBack = way;
+    const picture = this.#follow(way, async ({ reconciler }) => {
       await reconciler.urgentDone();
       this.#phase("picture", "end", message);
     });
-    const complete = session.then(async ({ reconciler }) => {
+    const complete = this.#follow(way, async ({ reconciler }) => {
       await reconciler.allDone();
       this.#phase("restore", "end", message);
       return this.#report();
@@ -194,13 +199,30 @@ export class GpuPower implements PowerClient {
     return { picture, complete };
   }
 
+  /** Waits in the session that `way` leads to; if that breaks and is being mended already, in the one that follows. */
+  async #follow<T>(way: Promise<Session>, wait: (session: Session) => Promise<T>): Promise<T> {
+    const session = await way;
+    try {
+      return await wait(session);
+    } catch (error) {
+      const next = this.#wayBack;
+      if (session.ended === null || next === null || next === way) throw error;
+      return this.#follow(next, wait);
+    }
+  }
+
   async #bringBack(message: RestoreMessage): Promise<Session> {
     const core = this.#core;
     core.move("restore");
     this.#phase("restore", "begin", message);
     try {
-      const session = (await this.#keptSession()) ?? (await this.#newSession());
+      let session = (await this.#keptSession()) ?? (await this.#newSession());
       this.#assertRestoring();
+      // It may have broken before anybody used it; the core says how often.
+      while (session.ended !== null) {
+        session = await this.#newSession();
+        this.#assertRestoring();
+      }
       core.lastError = null;
       core.move("restored");
       return session;
@@ -240,6 +262,8 @@ export class GpuPower implements PowerClient {
   }
 
   #assertRestoring(): void {
+    const { lastError } = this.#core;
+    if (this.#core.is("lost") && lastError !== null) throw lastError;
     if (!this.#core.is("restoring")) throw new GpuError("ENODEV", "the device was removed", { device: this.name });
   }
 
