@@ -301,6 +301,7 @@ describe("TRANSFER_TO_HOST_2D", () => {
     const source = { bytes: short, offset: 0, stride: pixels * 4, format: 2 };
     const copied = toRgba(source, { width: pixels, height: 1, alpha: "opaque" });
     expect(firstDifference(after.subarray(0, pixels * 4), copied)).toBe(-1);
+    bench.ram.write(FREE_MEMORY + 0x10000, patterned(short.byteLength, 8));
     for (const offset of [short.byteLength, 1 << 20, 2 ** 32, 2 ** 52]) {
       expect(bench.type(transfer(BACKED, {}, offset))).toBe(OK);
       expect(firstDifference(bench.device.screenshot(0)?.rgba, after)).toBe(-1);

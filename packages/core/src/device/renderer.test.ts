@@ -311,8 +311,10 @@ describe("fences of a renderer that takes its time", () => {
     const { bench, signals } = slow();
     bench.type({ op: "getDisplayInfo" }, fenced);
     bench.reset();
+    bench.type({ op: "getDisplayInfo" }, fenced);
     bench.ram.write(0x1c_0000, new Uint8Array(24).fill(0x55));
     signals[0]?.();
+    expect(() => bench.device.save(), "the new one is pending").toThrow(expect.objectContaining({ code: "EBUSY" }));
     expect(bench.drivers[0]?.usedIndex).toBe(0);
     expect(bench.ram.view(0x1c_0000, 24).every((byte) => byte === 0x55)).toBe(true);
   });

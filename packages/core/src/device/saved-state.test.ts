@@ -244,7 +244,7 @@ describe("a state that was tampered with", () => {
     ["an output of no size", ["outputs", 0, "width"], 0],
     ["a name beyond EDID's", ["outputs", 0, "name"], "a name that is too long"],
     ["id 0", ["resources", 0, "id"], 0],
-    ["an id twice", ["resources", 0, "id"], 2],
+    ["an id twice", ["resources", 1, "id"], 3],
     ["a kind that there is not", ["resources", 0, "kind"], "4d"],
     ["another kind", ["resources", 0, "kind"], "3d"],
     ["an unknown format", ["resources", 0, "format"], 77],

@@ -40,7 +40,9 @@ describe("a text console", () => {
   it("R-38 (a) panic output neither blocks nor submits while the host hangs with a full queue", async () => {
     const { bench, terminal } = await start();
     bench.host.transport.faults.swallowKicks = true;
-    const waiting = Array.from({ length: 200 }, () => bench.gpu.createBuffer({ width: 16, height: 16 }).catch(() => null));
+    const waiting = Array.from({ length: 200 }, () =>
+      bench.gpu.createBuffer({ width: 16, height: 16 }).catch(() => null),
+    );
     await bench.machine.clock.advance(6000);
     expect(bench.gpu.isHung).toBe(true);
     terminal.panic("nobody hears\n");

@@ -196,7 +196,10 @@ describe("removal", () => {
       const bench = await DriverBench.start({ device: SCENE_DEVICE, watchDma: false });
       const scene = await drawScene(bench);
       let removed: Promise<void> = Promise.resolve();
-      bench.host.commands.inject({ at: k, effect: { kind: "call", run: () => (removed = bench.gpu.remove()) } });
+      const run = (): void => {
+        removed = bench.gpu.remove();
+      };
+      bench.host.commands.inject({ at: k, effect: { kind: "call", run } });
       await bench.run(Promise.allSettled([bench.gpu.power.freeze("FREEZE")]));
       if (bench.gpu.state === "frozen") {
         bench.replaceHost();

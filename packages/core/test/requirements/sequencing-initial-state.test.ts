@@ -37,7 +37,7 @@ function bootMemory({ bench }: SleepingMachine): Uint8Array {
 describe("a device that a boot kernel has driven", () => {
   it.each(SLOTS)("R-44 (a) is taken over with live rings, pictures and a command under way, over %s", async (slot) => {
     const system = await SleepingMachine.start({ transport: slot });
-    let before = new Uint8Array();
+    let before: Uint8Array = new Uint8Array();
     const result = await system.hibernate(async () => {
       await lightUp(system, { inFlight: true });
       expect(system.host.machinery.status & DeviceStatus.DRIVER_OK).not.toBe(0);
