@@ -200,9 +200,10 @@ export class GpuCore {
     if (session === null) return true;
     this.session = null;
     this.#loseUnrecoverable(session, reason);
-    for (const host of session.reconciler.resources.values()) if (!host.wanted) this.#releaseUntold(host.object);
     this.onSessionEnd.emit(reason);
     const closing = session.close(reason);
+    // After the session has let go of its mappings: first unmapped, then freed.
+    for (const host of session.reconciler.resources.values()) if (!host.wanted) this.#releaseUntold(host.object);
     this.closing = closing.catch(() => {});
     return closing;
   }
