@@ -31,8 +31,13 @@ export class DriverBench {
   /** A machine with a driver that is up. */
   static async start(options: BenchOptions = {}): Promise<DriverBench> {
     const bench = new DriverBench(options);
-    bench.#gpu = await bench.run(VirtioGpu.probe(bench.gpuOptions()));
+    await bench.probe();
     return bench;
+  }
+
+  /** Has a driver take the device. */
+  async probe(): Promise<void> {
+    this.#gpu = await this.run(VirtioGpu.probe(this.gpuOptions()));
   }
 
   get gpu(): VirtioGpu {
