@@ -35,6 +35,7 @@ import {
   HostScanout,
   Step,
 } from "./host-state.ts";
+import { type HostOffer, checkOffer } from "./offer.ts";
 import { noteExpired, noteFailure, noteSuccess } from "./outcome.ts";
 import { waitBeforeRetry } from "./reply-policy.ts";
 import type { Reply } from "./reply.ts";
@@ -60,6 +61,8 @@ export interface ReconcilerParts {
   readonly control: CommandQueue;
   readonly cursor: CommandQueue;
   readonly outputs: number;
+  /** What this host can be made to hold. */
+  readonly offer: HostOffer;
   readonly dma: DmaMap;
   readonly clock: Clock;
   readonly tracer: Tracer;
@@ -267,13 +270,15 @@ export class Reconciler implements EntityListener {
     }
     const isGoing = !host.wanted || isLost || this.#phase === "down";
     if (isGoing && inUse && host.created !== Fact.ABSENT) this.#leaving.add(host);
-    return nextResourceStep(host, { phase: this.#phase, inUse, awaited, isLost });
+    const { uuids } = this.#parts.offer;
+    return nextResourceStep(host, { phase: this.#phase, inUse, awaited, isLost, uuids });
   }
 
   #send(entity: HostEntity, step: Step): boolean {
     const { control, cursor, dma } = this.#parts;
     switch (entity.kind) {
       case "resource":
+        checkOffer(this.#parts.offer, entity.object, step);
         return sendResourceStep(control, dma, entity, step);
       case "context":
         return sendContextStep(control, entity, step);

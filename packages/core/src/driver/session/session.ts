@@ -146,6 +146,11 @@ export class Session {
       control: this.control,
       cursor: this.cursor,
       outputs: config.outputs,
+      offer: {
+        blobs: this.hasFeature(GpuFeature.RESOURCE_BLOB),
+        uuids: this.hasFeature(GpuFeature.RESOURCE_UUID),
+        blobAlignment: config.blobAlignment,
+      },
       clock,
       tracer,
       pumpSoon: () => this.pumpSoon(),

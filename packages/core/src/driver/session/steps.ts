@@ -24,6 +24,8 @@ export interface ResourceSurroundings {
   readonly awaited: boolean;
   /** Its contents are lost for good: it is not brought to any host. */
   readonly isLost: boolean;
+  /** Whether this host assigns UUIDs. */
+  readonly uuids: boolean;
 }
 
 /** The next command about a resource. */
@@ -35,7 +37,7 @@ export function nextResourceStep(host: HostResource, around: ResourceSurrounding
   if (around.phase === "down") return Step.NONE;
   if (host.created === Fact.UNKNOWN) return Step.UNREF;
   if (host.created === Fact.ABSENT) return isBackingReady(host.object) ? Step.CREATE : Step.NONE;
-  return towardsObject(host, around);
+  return towardsObject(host, around) || (around.uuids ? towardsUuid(host) : Step.NONE);
 }
 
 function towardsNothing(host: HostResource, around: ResourceSurroundings): Step {
@@ -48,13 +50,13 @@ function towardsObject(host: HostResource, around: ResourceSurroundings): Step {
   const { object } = host;
   switch (object.kind) {
     case "image2d":
-      return towardsImage(host, object.attached, around) || towardsUuid(host);
+      return towardsImage(host, object.attached, around);
     case "guestBlob":
-      return towardsAttachment(host, object.attached) || towardsUuid(host);
+      return towardsAttachment(host, object.attached);
     case "hostBlob":
-      return towardsMapping(host, object.mapOffset !== null) || towardsUuid(host);
+      return towardsMapping(host, object.mapOffset !== null);
     case "resource3d":
-      return towardsUuid(host);
+      return Step.NONE;
   }
 }
 
