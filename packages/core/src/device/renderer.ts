@@ -62,9 +62,11 @@ export interface Renderer {
 
   /** `contextId` is not 0 and not in use. */
   createContext(contextId: number, parameters: CtxCreate): RendererStatus;
+  /** CTX_DESTROY. */
   destroyContext(contextId: number): void;
   /** Lets a context use a resource: one of the renderer's own, or (unknown to it) a 2D resource or guest blob. */
   attachResource(contextId: number, resourceId: number): RendererStatus;
+  /** CTX_DETACH_RESOURCE. */
   detachResource(contextId: number, resourceId: number): RendererStatus;
   /** Commands of a context: a copy, for the renderer to keep. */
   submit(contextId: number, commands: Uint8Array): RendererStatus;
@@ -80,7 +82,9 @@ export interface Renderer {
   createBlob(resourceId: number, blob: HostBlob): RendererStatus;
   /** Of what {@link Renderer.createResource} or {@link Renderer.createBlob} made. It is mapped no more. */
   destroyResource(resourceId: number): void;
+  /** TRANSFER_TO_HOST_3D: from the backing to the resource. */
   transferToHost(contextId: number, transfer: TransferHost3d, guest: GuestBytes): RendererStatus;
+  /** TRANSFER_FROM_HOST_3D: from the resource to the backing. */
   transferFromHost(contextId: number, transfer: TransferHost3d, guest: GuestBytes): RendererStatus;
   /** Whether there is such a resource, made by {@link Renderer.createResource} or {@link Renderer.createBlob}. */
   hasResource(resourceId: number): boolean;

@@ -375,6 +375,7 @@ export class RenderContext {
     return fence;
   }
 
+  /** Gives the context up (CTX_DESTROY). */
   destroy(): void {
     this.#core.destroy(this.#object);
   }
@@ -454,12 +455,14 @@ export class RenderResource {
     return use(view);
   }
 
+  /** Takes the mapping back (RESOURCE_UNMAP_BLOB); its range of the window is free at once. */
   async unmap(): Promise<void> {
     const blob = this.#blob();
     this.#window.give(blob);
     await this.#core.settled(keyOf(blob));
   }
 
+  /** Gives the resource up, with its range of the window. */
   destroy(): void {
     if (this.#object.kind === "hostBlob") this.#window.give(this.#object);
     this.#core.destroy(this.#object);

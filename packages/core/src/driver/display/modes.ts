@@ -10,6 +10,7 @@ import { DMT_TIMINGS, type DisplayMode, type Edid, type EdidTiming } from "../..
 
 /** The least and most of a mode's width and height, in pixels: Linux's bounds. */
 export const MODE_SIZE_MIN = 32;
+/** The most of both, in pixels. */
 export const MODE_SIZE_MAX = 8192;
 /** The mode of an output whose host names none (VIRTIO 1.2 section 5.7.5). */
 export const DEFAULT_MODE: ModeSize = { width: 1024, height: 768 };

@@ -206,6 +206,7 @@ export class VirtioDevice implements DeviceHost {
     return this.#slots[index]?.sizeMax ?? 0;
   }
 
+  /** The size of a queue, as the driver chose it, in entries. */
   queueSize(index: number): number {
     return this.#slots[index]?.size ?? 0;
   }
@@ -227,6 +228,7 @@ export class VirtioDevice implements DeviceHost {
     if (slot !== null) slot.words[word] = value;
   }
 
+  /** Whether the driver enabled a queue. */
   queueEnabled(index: number): boolean {
     return this.#slots[index]?.enabled ?? false;
   }

@@ -149,7 +149,10 @@ export class MmioRegisters implements BusAccess {
   /** Bytes that an emulator has to route here: 512, or more where the configuration space needs them. */
   readonly byteLength: number;
   /** For a driver in this process: told at each interrupt, and when it comes while the line is up. */
-  readonly interrupts: { setHandler(handler: (() => void) | null): void };
+  readonly interrupts: {
+    /** Sets who is told; null: nobody. */
+    setHandler(handler: (() => void) | null): void;
+  };
   readonly #device: VirtioDevice;
   readonly #block: Block;
   readonly #setLine: (asserted: boolean) => void;

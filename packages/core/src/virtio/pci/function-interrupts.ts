@@ -34,7 +34,9 @@ export interface FunctionInterruptsState {
 
 /** Who hears of interrupts outside this process's driver. */
 export interface InterruptOutputs {
+  /** The level of the INTx line. */
   readonly setInterruptLine?: ((asserted: boolean) => void) | undefined;
+  /** An MSI-X message: the write that the device does. */
   readonly sendMessage?: ((address: number, data: number) => void) | undefined;
 }
 
