@@ -114,7 +114,7 @@ function supervise(): number {
     ]) {
       console.log(title);
       const self = fileURLToPath(import.meta.url);
-      const args = ["--import", "tsx", self, role ?? "", folder, report];
+      const args = [...process.execArgv, self, role ?? "", folder, report];
       const { status } = spawnSync(process.execPath, args, { stdio: ["ignore", "inherit", "inherit"] });
       if (status !== 0) return 3;
     }
