@@ -6,6 +6,7 @@ import { SeededRandom } from "../sim/index.ts";
 import type { Command } from "../wire/gpu.gen.ts";
 import { BlobFlag, BlobMemory, FORMATS, GpuFeature, GpuReply } from "../wire/gpu.ts";
 import { featureBit } from "../wire/virtio.ts";
+import type { ScanoutPixels } from "./display-sink.ts";
 import { toRgba } from "./pixels.ts";
 import { firstDifference, FREE_MEMORY, GpuBench, patterned } from "./test-bench.ts";
 
@@ -188,6 +189,20 @@ describe("SET_SCANOUT_BLOB", () => {
     bench.ram.write(FREE_MEMORY, new Uint8Array(4 * PAGE).fill(0x77));
     const rgba = bench.device.screenshot(0)?.rgba ?? new Uint8Array(0);
     expect([...rgba.subarray(96, 104)]).toEqual([0x77, 0x77, 0x77, 255, 0, 0, 0, 255]);
+    let pixels: ScanoutPixels | null = null;
+    const deaf = (): void => {};
+    bench.device.setSink({
+      scanout: (_output, shown) => {
+        pixels = shown;
+      },
+      flush: deaf,
+      updateCursor: deaf,
+      moveCursor: deaf,
+      hideCursor: deaf,
+    });
+    const target = new Uint8Array(64 * 4).fill(0x55);
+    (pixels as ScanoutPixels | null)?.read({ x: 0, y: 0, width: 64, height: 1 }, target, 0, 256);
+    expect([target[99], target[100], target[255]]).toEqual([0x77, 0, 0]);
     bench.run({ op: "resourceDetachBacking", resourceId: 5 });
     expect(bench.device.screenshot(0)?.rgba.subarray(0, 4)).toEqual(Uint8Array.of(0, 0, 0, 255));
   });
