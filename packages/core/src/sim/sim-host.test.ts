@@ -75,6 +75,8 @@ describe("a simulated host", () => {
     bench.host.powerOn({ outputs: [{ width: 800, height: 600 }, null], edid: false });
     expect(bench.host.device.outputs.map(({ width }) => width)[0]).toBe(800);
     expect(bench.host.transport.config.read32(8)).toBe(2);
+    bench.host.powerOn();
+    expect(bench.host.transport.config.read32(8)).toBe(2);
   });
 
   it("brings interrupts to the handler over all lives", async () => {
@@ -171,10 +173,6 @@ describe("a simulated host", () => {
       expect(host.device.screenshot(0)?.width).toBe(64);
       host.systemReset();
       await bench.send(await bench.start(), create(1));
-      host.kill();
-      expect(() => host.transport.readStatus()).toThrow("ENODEV");
-      expect(() => host.transport.reattach()).toThrow("ENODEV");
-      host.powerOn();
       let queues = 0;
       host.transport.setInterruptHandler({
         onConfig: () => {},
@@ -182,7 +180,13 @@ describe("a simulated host", () => {
           queues += 1;
         },
       });
-      expect(await bench.send(await bench.start(), create(1))).toBe(GpuReply.OK_NODATA);
+      host.kill();
+      expect(() => host.transport.readStatus()).toThrow("ENODEV");
+      expect(() => host.transport.reattach()).toThrow("ENODEV");
+      host.powerOn();
+      const again = await bench.start();
+      queues = 0;
+      expect(await bench.send(again, create(1))).toBe(GpuReply.OK_NODATA);
       expect(queues).toBe(1);
       expect(host.log.errorReplies()).toEqual([]);
     },

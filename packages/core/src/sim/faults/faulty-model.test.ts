@@ -36,6 +36,7 @@ class EchoModel implements DeviceModel {
   activate(): void {}
   process(index: number, queue: DeviceQueue): void {
     const chain = new Chain();
+    const before = this.carriedOut.length;
     while (queue.pop(chain)) {
       const request = new Uint32Array(8);
       this.#host?.memory.read(chain.list.addresses[0] ?? 0, new Uint8Array(request.buffer));
@@ -44,7 +45,7 @@ class EchoModel implements DeviceModel {
       this.#host?.memory.write(chain.list.addresses[1] ?? 0, new Uint8Array(request.buffer, 0, 24));
       queue.push(chain, 24);
     }
-    if (queue.flush()) this.#host?.queueInterrupt(index);
+    if (this.carriedOut.length > before && queue.flush()) this.#host?.queueInterrupt(index);
   }
   reset(): void {
     this.resets += 1;
@@ -170,6 +171,15 @@ describe("a faulty model", () => {
     expect(bench.take()).toEqual(["1100 #5"]);
   });
 
+  it("hangs again in what hung, and keeps the order", () => {
+    const bench = new Bench({ times: 2, effect: { kind: "hang" } });
+    bench.send(3);
+    bench.model.release();
+    expect(bench.take()).toEqual(["1100 #1"]);
+    bench.model.release();
+    expect(bench.take()).toEqual(["1100 #2", "1100 #3"]);
+  });
+
   it("holds a reply, bytes and all, until released; others overtake it", () => {
     const bench = new Bench(second({ kind: "hold" }));
     bench.send(3);
@@ -261,6 +271,7 @@ describe("a faulty model", () => {
     bench.send(3);
     expect(bench.deaths).toEqual([2]);
     expect(bench.echo.carriedOut).toEqual([1]);
+    expect(bench.take()).toEqual([]);
   });
 
   it("breaks down at a command", () => {

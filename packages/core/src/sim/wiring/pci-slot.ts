@@ -80,11 +80,14 @@ export class PciSlot implements Slot, PciFunctionAccess {
     return (control & PciPmcsr.NO_SOFT_RESET) !== 0 && (control & PciPmcsr.STATE_MASK) === PciPowerState.D3HOT;
   }
 
+  /** With the window alone BARs can't be mapped, as where it is needed. */
   bar(index: number): BusAccess | null {
+    if (this.#kind === "pci-cfg") return null;
     return this.#function.bar(index) === null ? null : (this.#bars[index] ?? null);
   }
 
   barView(index: number, offset: number, byteLength: number): Uint8Array | null {
+    if (this.#kind === "pci-cfg") return null;
     return this.#function.barView(index, offset, byteLength);
   }
 
