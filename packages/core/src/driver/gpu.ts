@@ -78,6 +78,8 @@ export type ImportOptions = Omit<BufferOptions, "storage" | "contiguous"> & {
 const DEADLINES: Deadlines = { commandMs: 5000, resetMs: 5000, freezeMs: 10_000, policyMs: 30_000 };
 const QUEUE_SIZE_MAX = 256;
 const SIZE_MAX = 1 << 20;
+/** Characters. */
+const KEY_MAX = 1024;
 
 /** See the file's head. */
 export class VirtioGpu {
@@ -90,13 +92,14 @@ export class VirtioGpu {
   readonly #display: Display;
   readonly #outputs: readonly Output[];
   readonly #buffers: Map<number, GpuBuffer> = new Map();
-  readonly #lostKeys: ReadonlyMap<string, string>;
-  readonly #unclaimed: Map<string, GpuBuffer> = new Map();
+  /** Those of them that have a key. */
+  readonly #keyed: Map<string, GpuBuffer> = new Map();
+  /** Those of a loaded state that nobody has adopted yet. */
+  readonly #unclaimed: Set<GpuBuffer> = new Set();
   readonly #unregister: (() => void)[] = [];
 
-  private constructor(core: GpuCore, policy: UnrecoverablePolicy, lostKeys: ReadonlyMap<string, string>) {
+  private constructor(core: GpuCore, policy: UnrecoverablePolicy) {
     this.#core = core;
-    this.#lostKeys = lostKeys;
     this.#display = new Display(core);
     this.#policy = new PowerPolicy(core, policy);
     this.power = new GpuPower(core, this.#policy);
@@ -104,8 +107,11 @@ export class VirtioGpu {
     this.#outputs = Array.from({ length: MAX_SCANOUTS }, (_, index) => new Output(core, this.#display, index));
     core.onDestroyed.on((object) => {
       if (object.kind === "context") return;
+      const buffer = this.#buffers.get(object.id);
+      if (buffer === undefined) return;
       this.#buffers.delete(object.id);
-      if (object.key !== null) this.#unclaimed.delete(object.key);
+      this.#unclaimed.delete(buffer);
+      if (object.key !== null) this.#keyed.delete(object.key);
     });
   }
 
@@ -114,21 +120,23 @@ export class VirtioGpu {
    * refuses), ETIMEDOUT (its reset never ends), EPROTO (what it says can't be), ENOMEM.
    */
   static async probe(options: VirtioGpuOptions): Promise<VirtioGpu> {
-    const gpu = new VirtioGpu(new GpuCore(coreParts(options)), options.policy ?? "veto", new Map());
+    const gpu = new VirtioGpu(new GpuCore(coreParts(options)), options.policy ?? "veto");
     await gpu.#open();
     return gpu;
   }
 
   /**
    * A driver from a saved state, in a new process (contract 6). It has no session: `power.restore("RESTORE")` begins one,
-   * on whatever host there is now. Throws GpuError EINVAL when the state is not sound.
+   * on whatever host there is now. Throws GpuError EINVAL when the state is not sound. Load every driver of the machine
+   * before anybody allocates: the state says which pages of the memory image are this driver's.
    */
   static load(options: VirtioGpuOptions, saved: unknown): VirtioGpu {
-    const { desired, layouts, lost } = loadState(saved, options.allocator);
-    const gpu = new VirtioGpu(new GpuCore(coreParts(options), desired), options.policy ?? "veto", lost);
+    const parts = coreParts(options);
+    const { desired, layouts } = loadState(saved, options.allocator);
+    const gpu = new VirtioGpu(new GpuCore(parts, desired), options.policy ?? "veto");
     for (const object of desired.resources.values()) {
       if (object.kind !== "image2d" && object.kind !== "guestBlob") continue;
-      gpu.#handle(object, shapeOf(object, layouts.get(object.id)));
+      gpu.#unclaimed.add(gpu.#handle(object, shapeOf(object, layouts.get(object.id))));
     }
     return gpu;
   }
@@ -270,14 +278,13 @@ export class VirtioGpu {
     this.#core.desired.resources.set(object.id, object);
     const buffer = this.#handle(object, shape);
     await this.#core.realise(object);
-    if (object.key !== null) this.#unclaimed.delete(object.key);
     return buffer;
   }
 
   #handle(object: Image2dObject | GuestBlobObject, shape: BufferShape): GpuBuffer {
     const buffer = new GpuBuffer(this.#core, object, shape);
     this.#buffers.set(object.id, buffer);
-    if (object.key !== null) this.#unclaimed.set(object.key, buffer);
+    if (object.key !== null) this.#keyed.set(object.key, buffer);
     return buffer;
   }
 
@@ -294,10 +301,9 @@ export class VirtioGpu {
 
   #checkKey(key: string | undefined): void {
     if (key === undefined) return;
-    for (const buffer of this.#buffers.values()) {
-      if (buffer.key === key)
-        throw new GpuError("EINVAL", `there is a buffer "${key}" already`, { device: this.label });
-    }
+    if (this.#keyed.has(key))
+      throw new GpuError("EINVAL", `there is a buffer "${key}" already`, { device: this.label });
+    if (key.length > KEY_MAX) throw new GpuError("EINVAL", "so long a key can't be saved", { device: this.label });
   }
 
   #requireBlobs(): void {
@@ -359,9 +365,9 @@ export class VirtioGpu {
     });
   }
 
-  /** Keys of loaded buffers that nobody has adopted yet. */
+  /** Keys of loaded buffers that nobody has adopted yet. Contexts: {@link Rendering.adoptContext}. */
   get unclaimed(): readonly string[] {
-    return [...this.#unclaimed.keys()];
+    return [...this.#unclaimed].flatMap(({ key }) => (key === null ? [] : [key]));
   }
 
   /**
@@ -369,19 +375,30 @@ export class VirtioGpu {
    * it was lost with the old host, EINVAL when there is no such buffer or it was adopted already.
    */
   adopt(key: string, exporter?: BufferExporter): GpuBuffer {
-    const reason = this.#lostKeys.get(key);
-    if (reason !== undefined) throw new GpuError("ENOTRECOVERABLE", reason, { device: this.label, object: `"${key}"` });
-    const buffer = this.#unclaimed.get(key);
-    if (buffer === undefined)
-      throw new GpuError("EINVAL", `there is no buffer "${key}" to adopt`, { device: this.label });
+    const facts = { device: this.label, object: `"${key}"` };
+    const buffer = this.#keyed.get(key);
+    if (buffer === undefined || !this.#unclaimed.has(buffer)) {
+      const lost = this.#core.desired.lostBefore.find((object) => object.key === key);
+      if (buffer === undefined && lost !== undefined) throw new GpuError("ENOTRECOVERABLE", lost.reason, facts);
+      throw new GpuError("EINVAL", "there is no such buffer to adopt", facts);
+    }
     const isImport = buffer.object.backing.source === "import";
     if (isImport !== (exporter !== undefined)) {
-      const what = isImport ? "is an import: it comes back with its exporter" : "is no import";
-      throw new GpuError("EINVAL", `the buffer "${key}" ${what}`, { device: this.label });
+      throw new GpuError("EINVAL", isImport ? "an import comes back with its exporter" : "it is no import", facts);
     }
     if (exporter !== undefined) buffer.claim(exporter);
-    this.#unclaimed.delete(key);
+    this.#unclaimed.delete(buffer);
     return buffer;
+  }
+
+  /**
+   * Says that nobody will adopt anything any more: destroys all of a loaded state that nobody adopted, also what had no
+   * key, and forgets what was lost before. Outputs that showed it go dark.
+   */
+  dropUnclaimed(): void {
+    for (const buffer of this.#unclaimed) buffer.destroy();
+    this.rendering.dropUnclaimed();
+    this.#core.desired.lostBefore.length = 0;
   }
 
   /** Mends a device that is lost or hangs: reset, and everything recoverable brought back. Rejects when it can't be. */
@@ -399,6 +416,7 @@ export class VirtioGpu {
     for (const unregister of this.#unregister.splice(0)) unregister();
     await this.#core.remove();
     this.#buffers.clear();
+    this.#keyed.clear();
     this.#unclaimed.clear();
   }
 

@@ -7,9 +7,10 @@ export type {
   BufferExporter,
   DesiredCursor,
   ImportListener,
+  LostObject,
   Resource3dParameters,
 } from "./desired/objects.ts";
-export type { SavedBacking, SavedBuffer, SavedState } from "./desired/saved-state.ts";
+export type { SavedBacking, SavedBuffer, SavedContext, SavedState } from "./desired/saved-state.ts";
 export { TextConsole } from "./display/console.ts";
 export type { ConnectorState, HotplugChange, HotplugEvent } from "./display/display.ts";
 export * from "./display/modes.ts";

@@ -34,7 +34,13 @@ import {
   writeTransferHost3d,
 } from "../wire/index.ts";
 import type { GpuCore } from "./core.ts";
-import type { ContextObject, HostBlobObject, Resource3dObject, Resource3dParameters } from "./desired/objects.ts";
+import type {
+  ContextObject,
+  HostBlobObject,
+  Resource3dObject,
+  Resource3dParameters,
+  ResourceObject,
+} from "./desired/objects.ts";
 import { objectName } from "./desired/objects.ts";
 import { HostWindow } from "./host-window.ts";
 import { Listeners, type Signal } from "./listeners.ts";
@@ -92,6 +98,8 @@ export class Rendering {
   readonly #policy: PowerPolicy;
   readonly #window: HostWindow;
   readonly #onCapsets: Signal<readonly HostCapset[]> = new Listeners<readonly HostCapset[]>();
+  /** Contexts of a loaded state that nobody has adopted yet. */
+  readonly #unclaimed: Set<ContextObject>;
   /** As last read; null until somebody asked. */
   #known: readonly HostCapset[] | null = null;
 
@@ -100,6 +108,7 @@ export class Rendering {
     this.#core = core;
     this.#policy = policy;
     this.#window = new HostWindow(core);
+    this.#unclaimed = new Set(core.desired.contexts.values());
     core.onSession.on((session) => this.#compareCapsets(session));
   }
 
@@ -175,6 +184,10 @@ export class Rendering {
     if (capset !== 0 && !this.#has(GpuFeature.CONTEXT_INIT)) {
       throw new GpuError("ENOTSUP", "the device does not choose capability sets by context", { device: core.label });
     }
+    for (const other of core.desired.contexts.values()) {
+      if (key !== undefined && other.key === key)
+        throw new GpuError("EINVAL", `there is a context "${key}" already`, { device: core.label });
+    }
     const id = core.desired.takeContextId();
     const name = options.name ?? `context ${id}`;
     const object: ContextObject = {
@@ -189,6 +202,28 @@ export class Rendering {
     core.desired.contexts.set(id, object);
     await core.realise(object);
     return new RenderContext(core, this.#policy, object);
+  }
+
+  /**
+   * Takes an unused context of a loaded state over by its key. Throws GpuError ENOTRECOVERABLE when it was lost with the
+   * old host, EINVAL when there is no such context or it was adopted already.
+   */
+  adoptContext(key: string): RenderContext {
+    const facts = { device: this.#core.label, object: `"${key}"` };
+    const object = [...this.#unclaimed].find((context) => context.key === key);
+    if (object === undefined) {
+      const lost = this.#core.desired.lostBefore.find((before) => before.key === key);
+      if (lost !== undefined) throw new GpuError("ENOTRECOVERABLE", lost.reason, facts);
+      throw new GpuError("EINVAL", "there is no such context to adopt", facts);
+    }
+    this.#unclaimed.delete(object);
+    return new RenderContext(this.#core, this.#policy, object);
+  }
+
+  /** @internal Contexts that nobody adopted are destroyed. */
+  dropUnclaimed(): void {
+    for (const object of this.#unclaimed) this.#core.destroy(object);
+    this.#unclaimed.clear();
   }
 
   /** A 3D resource (RESOURCE_CREATE_3D). Unrecoverable: EBUSY between PREPARE and POST of a sleep. */
@@ -334,17 +369,9 @@ export class RenderContext {
     const fence = session.fences.create(hasRings ? { contextId: this.id, ringIndex: ring } : null);
     carry(session, fence, SUBMIT_3D_BYTES + data.length, HEADER_BYTES, (u32, at, flags) => {
       const ringFlag = hasRings ? HeaderFlag.INFO_RING_IDX : 0;
+      const ringIndex = hasRings ? ring : 0;
       const { id } = fence;
-      writeHeader(
-        u32,
-        at,
-        GpuCommand.SUBMIT_3D,
-        flags | ringFlag,
-        lowWord(id),
-        highWord(id),
-        this.id,
-        hasRings ? ring : 0,
-      );
+      writeHeader(u32, at, GpuCommand.SUBMIT_3D, flags | ringFlag, lowWord(id), highWord(id), this.id, ringIndex);
       writeSubmit3d(u32, at, data.length);
       writeBytes(u32, at + (SUBMIT_3D_BYTES >> 2), data.length, data);
     });
@@ -382,6 +409,8 @@ export class RenderContext {
 
   async #resourceCommand(command: number, resourceId: number): Promise<void> {
     const session = await this.#use();
+    const resource = this.#core.desired.resources.get(resourceId);
+    if (resource !== undefined) await untilThere(this.#core, session, resource);
     await session.sender.send(
       { requestBytes: CTX_ATTACH_RESOURCE_BYTES, replyBytes: HEADER_BYTES, object: resourceId },
       (u32, at) => {
@@ -400,9 +429,17 @@ export class RenderContext {
     if (this.#core.desired.contexts.get(this.id) !== this.#object) {
       throw new GpuError("ENODEV", "it was destroyed", { object: objectName(this.#object) });
     }
+    await untilThere(this.#core, session, this.#object);
     this.#object.used = true;
     return session;
   }
+}
+
+/** Resolves when this session's host has the object, soon after a restore; rejects where it can't. */
+async function untilThere(core: GpuCore, session: Session, object: ContextObject | ResourceObject): Promise<void> {
+  const { contexts, resources } = session.reconciler;
+  const host = object.kind === "context" ? contexts.get(object.id) : resources.get(object.id);
+  if (host?.created !== Fact.PRESENT) await core.inThisSession(core.settled(keyOf(object)));
 }
 
 /** A resource whose contents are the host's. */

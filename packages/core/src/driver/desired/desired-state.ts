@@ -3,7 +3,14 @@
  * up. See `saved-state.ts` for its way into an image and back.
  */
 import { MAX_SCANOUTS } from "../../wire/index.ts";
-import type { ContextObject, DesiredCursor, DesiredObject, DesiredScanout, ResourceObject } from "./objects.ts";
+import type {
+  ContextObject,
+  DesiredCursor,
+  DesiredObject,
+  DesiredScanout,
+  LostObject,
+  ResourceObject,
+} from "./objects.ts";
 import { NO_CURSOR } from "./objects.ts";
 
 /** See the file's head. Only the public faces (buffers, outputs, cursors, contexts) change it. */
@@ -13,6 +20,8 @@ export class DesiredState {
   readonly contexts: Map<number, ContextObject> = new Map();
   readonly scanouts: (DesiredScanout | null)[] = new Array<DesiredScanout | null>(MAX_SCANOUTS).fill(null);
   readonly cursors: DesiredCursor[] = new Array<DesiredCursor>(MAX_SCANOUTS).fill(NO_CURSOR);
+  /** What an earlier process had and no host could give back: in a loaded state, until its user says he is done claiming. */
+  readonly lostBefore: LostObject[] = [];
   /** The next id to give out. Ids are never used twice, not even after a hibernation. */
   nextResourceId: number = 1;
   nextContextId: number = 1;

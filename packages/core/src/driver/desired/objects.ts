@@ -166,6 +166,16 @@ export interface DesiredCursor {
   readonly y: number;
 }
 
+/** What is left of an object whose contents no host can give back, in a saved state. */
+export interface LostObject {
+  /** Its user's name for it, or null. */
+  readonly key: string | null;
+  /** Names it in a message. */
+  readonly name: string;
+  /** Why it is lost. */
+  readonly reason: string;
+}
+
 /** The cursor that is not there. */
 export const NO_CURSOR: DesiredCursor = { object: 0, hotX: 0, hotY: 0, x: 0, y: 0 };
 

@@ -4,17 +4,23 @@
  *
  * | field of the live state | |
  * | --- | --- |
- * | resources, unused contexts, scanouts, cursors | saved |
+ * | resources, contexts, scanouts, cursors | saved, as far as they can be brought back |
  * | nextResourceId, nextContextId, nextFenceId | saved: ids stay unique over hibernations (R-25) |
- * | pages behind buffers | their allocation records; the bytes are the memory image's |
- * | what can't be brought back, and objects that were lost | key and reason, so that whoever asks is told |
- * | exporters of imports | their keys; they are claimed again |
- * | session, host state, waiters, UUIDs | not needed: a loaded state has no session (contract 2) |
+ * | lostBefore, and all objects that are lost or can't be brought back | key, name and reason: whoever asks is told |
+ * | of those: contextId, parameters, blobMemory, blobId, mapOffset | not saved: no other host has what they mean |
+ * | used, of a context | not saved: a used one is lost |
+ * | pages of a backing | their allocation record; the bytes are the memory image's |
+ * | exporter of an import | its key; it is claimed again |
+ * | moving, of an import | not saved: a new exporter says itself when it moves |
+ * | the rectangles and layouts of buffers and scanouts | saved |
+ * | session, host state, waiters, UUIDs | not saved: a loaded state has no session (contract 2) |
  */
 import { GpuError } from "../../base/errors.ts";
 import type { PageAllocator, Pages, PagesRecord } from "../../memory/pages.ts";
-import { MAX_SCANOUTS } from "../../wire/index.ts";
+import { PAGE_BYTES } from "../../memory/pages.ts";
+import { BlobFlag, CURSOR_SIZE, MAX_SCANOUTS, SCANOUT_SIZE_MIN } from "../../wire/index.ts";
 import { DesiredState } from "./desired-state.ts";
+import { isInside } from "./geometry.ts";
 import type {
   Backing,
   BlobLayout,
@@ -24,9 +30,10 @@ import type {
   DesiredScanout,
   GuestBlobObject,
   Image2dObject,
+  LostObject,
   ResourceObject,
 } from "./objects.ts";
-import { isFormat, isRecoverable, objectName, strideOf } from "./objects.ts";
+import { NO_CURSOR, isFormat, isRecoverable, objectName, sameScanout, strideOf } from "./objects.ts";
 
 /** The format's number: a reader refuses all others. */
 export const SAVED_STATE_VERSION = 1;
@@ -53,14 +60,17 @@ export interface SavedBuffer {
   readonly layout: BlobLayout | null;
 }
 
+/** A context as data. */
+export type SavedContext = Omit<ContextObject, "used" | "kind">;
+
 /** Everything, as JSON can carry it. */
 export interface SavedState {
   readonly version: number;
   readonly buffers: readonly SavedBuffer[];
-  readonly contexts: readonly Omit<ContextObject, "used" | "kind">[];
+  readonly contexts: readonly SavedContext[];
   readonly scanouts: readonly (DesiredScanout | null)[];
   readonly cursors: readonly DesiredCursor[];
-  readonly lost: readonly { readonly key: string | null; readonly name: string; readonly reason: string }[];
+  readonly lost: readonly LostObject[];
   readonly nextResourceId: number;
   readonly nextContextId: number;
   readonly nextFenceId: number;
@@ -78,26 +88,30 @@ export interface SaveParts {
 export function saveState(desired: DesiredState, parts: SaveParts): SavedState {
   const records = new Map(parts.allocator.save().map((record) => [record.key, record]));
   const buffers: SavedBuffer[] = [];
-  const lost: { key: string | null; name: string; reason: string }[] = [];
-  for (const object of desired.resources.values()) {
+  const contexts: SavedContext[] = [];
+  const lost: LostObject[] = [...desired.lostBefore];
+  for (const object of desired.objects()) {
     const reason = parts.losses.get(object)?.message ?? (isRecoverable(object) ? null : "no host can give it back");
     if (reason !== null) lost.push({ key: object.key, name: objectName(object), reason });
+    else if (object.kind === "context") contexts.push(saveContext(object));
     else if (object.kind === "image2d" || object.kind === "guestBlob") buffers.push(saveBuffer(object, records, parts));
   }
-  const contexts = [...desired.contexts.values()].filter(
-    (context) => isRecoverable(context) && !parts.losses.has(context),
-  );
+  const saved = new Set(buffers.map(({ id }) => id));
   return {
     version: SAVED_STATE_VERSION,
     buffers,
-    contexts: contexts.map(({ id, key, holder, name, capset }) => ({ id, key, holder, name, capset })),
-    scanouts: [...desired.scanouts],
-    cursors: [...desired.cursors],
+    contexts,
+    scanouts: desired.scanouts.map((scanout) => (scanout !== null && saved.has(scanout.object) ? scanout : null)),
+    cursors: desired.cursors.map((cursor) => (saved.has(cursor.object) ? cursor : { ...cursor, object: 0 })),
     lost,
     nextResourceId: desired.nextResourceId,
     nextContextId: desired.nextContextId,
     nextFenceId: desired.nextFenceId,
   };
+}
+
+function saveContext({ id, key, holder, name, capset }: ContextObject): SavedContext {
+  return { id, key, holder, name, capset };
 }
 
 function saveBuffer(
@@ -135,8 +149,8 @@ function saveBacking(backing: Backing, records: ReadonlyMap<number, PagesRecord>
 /** A loaded state: what {@link loadState} gives. */
 export interface LoadedState {
   readonly desired: DesiredState;
+  /** How blobs are read, by resource id. */
   readonly layouts: ReadonlyMap<number, BlobLayout>;
-  readonly lost: ReadonlyMap<string, string>;
 }
 
 /** Checks `saved` and builds a desired state from it, taking its pages over. Throws GpuError EINVAL that says what is wrong; then no page is taken. */
@@ -168,8 +182,8 @@ function build(state: SavedState, adopt: (record: PagesRecord) => Pages): Loaded
   desired.nextResourceId = state.nextResourceId;
   desired.nextContextId = state.nextContextId;
   desired.nextFenceId = state.nextFenceId;
-  const lost = new Map(state.lost.flatMap(({ key, reason }) => (key === null ? [] : [[key, reason] as const])));
-  return { desired, layouts, lost };
+  desired.lostBefore.push(...state.lost);
+  return { desired, layouts };
 }
 
 function buildBuffer(saved: SavedBuffer, adopt: (record: PagesRecord) => Pages): ResourceObject {
@@ -184,9 +198,7 @@ function buildBuffer(saved: SavedBuffer, adopt: (record: PagesRecord) => Pages):
 function buildBacking(saved: SavedBacking, adopt: (record: PagesRecord) => Pages): Backing {
   const { byteLength } = saved;
   if (saved.source === "import") return { source: "import", key: saved.key, byteLength, exporter: null, moving: false };
-  const pages = adopt(saved.pages);
-  if (pages.byteLength < byteLength) throw wrong(`pages ${pages.key} are too few for ${byteLength} bytes`);
-  return { source: "own", pages, byteLength };
+  return { source: "own", pages: adopt(saved.pages), byteLength };
 }
 
 // --- Checks ---
@@ -207,9 +219,9 @@ function list(value: unknown, lengthMax: number, what: string): readonly unknown
   return value;
 }
 
-function count(from: Fields, name: string, max: number, what: string): number {
+function count(from: Fields, name: string, max: number, what: string, min = 0): number {
   const value = from[name];
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0 || value > max) {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < min || value > max) {
     throw wrong(`${what} has ${String(value)} as ${name}`);
   }
   return value;
@@ -239,14 +251,15 @@ const optionalText = (from: Fields, name: string, what: string): string | null =
 const U32_MAX = 0xffff_ffff;
 const TEXT_MAX = 65_536;
 const OBJECTS_MAX = 10_000_000;
+const BLOB_FLAGS = BlobFlag.USE_MAPPABLE | BlobFlag.USE_SHAREABLE | BlobFlag.USE_CROSS_DEVICE;
 
 function checkState(value: unknown): SavedState {
   const from = fields(value, "it");
   if (from["version"] !== SAVED_STATE_VERSION) {
     throw wrong(`it has version ${String(from["version"])}, this program reads ${SAVED_STATE_VERSION}`);
   }
-  const nextResourceId = count(from, "nextResourceId", U32_MAX, "it");
-  const nextContextId = count(from, "nextContextId", U32_MAX, "it");
+  const nextResourceId = count(from, "nextResourceId", U32_MAX, "it", 1);
+  const nextContextId = count(from, "nextContextId", U32_MAX, "it", 1);
   const buffers = list(from["buffers"], OBJECTS_MAX, "buffers").map((entry) => checkBuffer(entry, nextResourceId));
   const contexts = list(from["contexts"], OBJECTS_MAX, "contexts").map((entry) => checkContext(entry, nextContextId));
   const byId = unique(buffers, "buffer");
@@ -255,13 +268,19 @@ function checkState(value: unknown): SavedState {
     version: SAVED_STATE_VERSION,
     buffers,
     contexts,
-    scanouts: list(from["scanouts"], MAX_SCANOUTS, "scanouts").map((entry) => checkScanout(entry, byId)),
-    cursors: list(from["cursors"], MAX_SCANOUTS, "cursors").map((entry) => checkCursor(entry, byId)),
+    scanouts: planes(from["scanouts"], "scanouts").map((entry) => checkScanout(entry, byId)),
+    cursors: planes(from["cursors"], "cursors").map((entry) => checkCursor(entry, byId)),
     lost: list(from["lost"], OBJECTS_MAX, "lost").map(checkLost),
     nextResourceId,
     nextContextId,
-    nextFenceId: count(from, "nextFenceId", Number.MAX_SAFE_INTEGER, "it"),
+    nextFenceId: count(from, "nextFenceId", Number.MAX_SAFE_INTEGER, "it", 1),
   };
+}
+
+function planes(value: unknown, what: string): readonly unknown[] {
+  const entries = list(value, MAX_SCANOUTS, what);
+  if (entries.length !== MAX_SCANOUTS) throw wrong(`there are ${entries.length} ${what}`);
+  return entries;
 }
 
 function unique<T extends { readonly id: number; readonly key: string | null }>(
@@ -277,17 +296,11 @@ function unique<T extends { readonly id: number; readonly key: string | null }>(
 
 function checkBuffer(value: unknown, nextId: number): SavedBuffer {
   const from = fields(value, "a buffer");
-  const id = count(from, "id", nextId - 1, "a buffer");
+  const id = count(from, "id", nextId - 1, "a buffer", 1);
   const what = `buffer ${id}`;
   const { kind } = from;
-  if (id === 0 || (kind !== "image2d" && kind !== "guestBlob")) throw wrong(`${what} is of no known kind`);
-  const backing = checkBacking(from["backing"], what);
-  const width = count(from, "width", U32_MAX, what);
-  const height = count(from, "height", U32_MAX, what);
-  if (kind === "image2d" && strideOf(width) * height > backing.byteLength)
-    throw wrong(`${what} is larger than its memory`);
-  if (kind === "image2d" && !isFormat(from["format"])) throw wrong(`${what} has no known format`);
-  return {
+  if (kind !== "image2d" && kind !== "guestBlob") throw wrong(`${what} is of no known kind`);
+  const buffer: SavedBuffer = {
     kind,
     id,
     key: optionalText(from, "key", what),
@@ -296,17 +309,38 @@ function checkBuffer(value: unknown, nextId: number): SavedBuffer {
     attached: flag(from, "attached", what),
     drawn: flag(from, "drawn", what),
     format: count(from, "format", U32_MAX, what),
-    width,
-    height,
+    width: count(from, "width", U32_MAX, what),
+    height: count(from, "height", U32_MAX, what),
     flags: count(from, "flags", U32_MAX, what),
-    backing,
+    backing: checkBacking(from["backing"], what),
     layout: from["layout"] === null ? null : checkLayout(from["layout"], what),
   };
+  if (kind === "image2d") checkImage(buffer, what);
+  else checkBlob(buffer, what);
+  return buffer;
+}
+
+function checkImage({ format, width, height, flags, backing, layout }: SavedBuffer, what: string): void {
+  if (!isFormat(format)) throw wrong(`${what} has no known format`);
+  if (width === 0 || height === 0 || flags !== 0 || layout !== null) throw wrong(`${what} is no image`);
+  const byteLength = strideOf(width) * height;
+  const isRoom = backing.source === "own" ? backing.byteLength === byteLength : backing.byteLength >= byteLength;
+  if (!isRoom) throw wrong(`${what} does not have the size of its memory`);
+}
+
+function checkBlob({ drawn, format, width, height, flags, backing, layout }: SavedBuffer, what: string): void {
+  const isBlob = !drawn && format === 0 && width === 0 && height === 0 && (flags & ~BLOB_FLAGS) === 0;
+  if (!isBlob || layout === null) throw wrong(`${what} is no blob`);
+  const lastRow = layout.offset + layout.stride * (layout.height - 1);
+  const isLayout = layout.width > 0 && layout.height > 0 && layout.stride % 4 === 0 && layout.offset % 4 === 0;
+  if (!isLayout || layout.stride < strideOf(layout.width) || lastRow + strideOf(layout.width) > backing.byteLength) {
+    throw wrong(`${what} can't be read as a picture`);
+  }
 }
 
 function checkBacking(value: unknown, what: string): SavedBacking {
   const from = fields(value, `the memory of ${what}`);
-  const byteLength = count(from, "byteLength", Number.MAX_SAFE_INTEGER, what);
+  const byteLength = count(from, "byteLength", Number.MAX_SAFE_INTEGER, what, 1);
   if (from["source"] === "import") return { source: "import", key: text(from, "key", what), byteLength };
   if (from["source"] !== "own") throw wrong(`the memory of ${what} is nobody's`);
   const pages = fields(from["pages"], `the pages of ${what}`);
@@ -318,6 +352,9 @@ function checkBacking(value: unknown, what: string): SavedBacking {
     contiguous: flag(pages, "contiguous", what),
     frames: frames.map((frame) => (typeof frame === "number" ? frame : -1)),
   };
+  if (record.byteLength !== Math.ceil(byteLength / PAGE_BYTES) * PAGE_BYTES) {
+    throw wrong(`${what} has ${record.byteLength} bytes of pages for ${byteLength}`);
+  }
   return { source: "own", pages: record, byteLength };
 }
 
@@ -334,9 +371,9 @@ function checkLayout(value: unknown, what: string): BlobLayout {
   };
 }
 
-function checkContext(value: unknown, nextId: number): Omit<ContextObject, "used" | "kind"> {
+function checkContext(value: unknown, nextId: number): SavedContext {
   const from = fields(value, "a context");
-  const id = count(from, "id", nextId - 1, "a context");
+  const id = count(from, "id", nextId - 1, "a context", 1);
   const what = `context ${id}`;
   return {
     id,
@@ -347,31 +384,46 @@ function checkContext(value: unknown, nextId: number): Omit<ContextObject, "used
   };
 }
 
+/** What an output shows is all there, and is read as its buffer is. */
 function checkScanout(value: unknown, buffers: ReadonlyMap<number, SavedBuffer>): DesiredScanout | null {
   if (value === null) return null;
-  const from = fields(value, "a scanout");
-  const object = count(from, "object", U32_MAX, "a scanout");
-  // What it showed may have been lost: the output is then dark.
-  if (!buffers.has(object)) return null;
-  const rect = fields(from["rect"], "a scanout's rectangle");
-  const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => count(rect, name, U32_MAX, "a scanout"));
-  const layout = from["layout"] === null ? null : checkLayout(from["layout"], "a scanout");
-  return { object, rect: { x: x ?? 0, y: y ?? 0, width: width ?? 0, height: height ?? 0 }, layout };
+  const what = "a scanout";
+  const from = fields(value, what);
+  const object = count(from, "object", U32_MAX, what);
+  const buffer = buffers.get(object);
+  if (buffer === undefined) throw wrong(`${what} shows buffer ${object}, which is not there`);
+  const side = fields(from["rect"], `${what}'s rectangle`);
+  const rect = {
+    x: count(side, "x", U32_MAX, what),
+    y: count(side, "y", U32_MAX, what),
+    width: count(side, "width", U32_MAX, what, SCANOUT_SIZE_MIN),
+    height: count(side, "height", U32_MAX, what, SCANOUT_SIZE_MIN),
+  };
+  const layout = from["layout"] === null ? null : checkLayout(from["layout"], what);
+  const { width, height } = buffer.layout ?? buffer;
+  if (!isInside(rect, width, height)) throw wrong(`${what} shows more than there is of buffer ${object}`);
+  const scanout = { object, rect, layout };
+  if (!sameScanout(scanout, { ...scanout, layout: buffer.layout })) throw wrong(`${what} reads its buffer otherwise`);
+  return scanout;
 }
 
 function checkCursor(value: unknown, buffers: ReadonlyMap<number, SavedBuffer>): DesiredCursor {
-  const from = fields(value, "a cursor");
-  const object = count(from, "object", U32_MAX, "a cursor");
+  const what = "a cursor";
+  const from = fields(value, what);
+  const object = count(from, "object", U32_MAX, what);
+  const buffer = buffers.get(object);
+  const isPicture = buffer?.kind === "image2d" && buffer.width === CURSOR_SIZE && buffer.height === CURSOR_SIZE;
+  if (object !== NO_CURSOR.object && !isPicture) throw wrong(`${what} can't look like buffer ${object}`);
   return {
-    object: buffers.has(object) ? object : 0,
-    hotX: count(from, "hotX", U32_MAX, "a cursor"),
-    hotY: count(from, "hotY", U32_MAX, "a cursor"),
-    x: integer(from, "x", "a cursor"),
-    y: integer(from, "y", "a cursor"),
+    object,
+    hotX: count(from, "hotX", CURSOR_SIZE - 1, what),
+    hotY: count(from, "hotY", CURSOR_SIZE - 1, what),
+    x: integer(from, "x", what),
+    y: integer(from, "y", what),
   };
 }
 
-function checkLost(value: unknown): { key: string | null; name: string; reason: string } {
+function checkLost(value: unknown): LostObject {
   const from = fields(value, "a lost object");
   return {
     key: optionalText(from, "key", "a lost object"),

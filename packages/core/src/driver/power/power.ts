@@ -270,7 +270,7 @@ export class GpuPower implements PowerClient {
   /** What came back and what did not, each once. */
   #report(): RestoreReport {
     const { desired, losses, session } = this.#core;
-    const lost: { object: string; reason: string }[] = [];
+    const lost = desired.lostBefore.map(({ name, reason }) => ({ object: name, reason }));
     let restored = 0;
     for (const object of desired.objects()) {
       const host =
