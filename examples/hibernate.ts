@@ -1,50 +1,42 @@
 /**
- * A hibernation from end to end, over two processes. The first draws a scene with every recoverable kind of object, is
- * vetoed while something that can't be brought back is in use, then freezes, writes its memory and its desired state to a
- * folder, and is gone: device and all. The second gets that folder and nothing else, and restores on a host that knows
- * nothing. The supervisor, which kept only hashes, compares.
+ * A hibernation from end to end, over two processes: what `npm start` shows. The first process draws two outputs, a
+ * cursor and buffers off screen. Its sleep is vetoed while something that can't be brought back is in use; then it goes
+ * through the phases of Linux's hibernate(), writes memory and desired state to a folder, and is gone, device and all.
+ * The second process gets that folder and nothing else, and restores on a host that knows nothing. The supervisor, which
+ * kept only hashes and pictures, compares. Exit code 0: nothing was lost.
+ *
+ *     npx tsx examples/hibernate.ts
  */
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { GpuError } from "@virtgpu/core/base";
-import { VirtioGpu } from "@virtgpu/core/driver";
+import type { Tracer } from "@virtgpu/core/base";
+import { type GpuBuffer, VirtioGpu } from "@virtgpu/core/driver";
+import { idlePlatform, type SleepPlatform, SystemSleep } from "@virtgpu/core/sleep";
 import { drawCursor, drawDesktop, drawRings } from "./support/desktop.ts";
-import { createMachine, type Machine } from "./support/machine.ts";
-import { encodePng } from "./support/png.ts";
+import { compareInventories, readInventory, takeInventory } from "./support/inventory.ts";
+import { clock, createMachine, type Machine } from "./support/machine.ts";
 
 const HIDDEN = 12;
+const CHUNK_BYTES = 8 << 20;
+const STEPS = new Set(["snapshot", "write-image", "power-off"]);
 
-/** Hashes of what there is to lose. */
-type Inventory = Readonly<Record<string, string>>;
-
-const hash = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex").slice(0, 16);
 const say = (sentence: string): void => console.log(`  ${sentence}`);
 
-/** What the host holds: pictures on the outputs, the cursor, and each resource's pixels. Writes the pictures to `report`. */
-function inventory({ device }: Machine, report: string, when: string): Inventory {
-  const entries: [string, string][] = [];
-  for (const output of [0, 1]) {
-    const shot = device.screenshot(output);
-    if (shot === null) continue;
-    writeFileSync(join(report, `${when}-${output}.png`), encodePng(shot.width, shot.height, shot.rgba));
-    entries.push([`output ${output}`, hash(shot.rgba)]);
-  }
-  const { resources, cursors } = device.save();
-  const [cursor] = cursors;
-  if (cursor !== undefined) entries.push(["cursor", `${hash(cursor.rgba)} at ${cursor.x},${cursor.y}`]);
-  for (const { id, kind, pixels } of resources)
-    entries.push([`${kind} ${id}`, pixels === null ? "guest memory" : hash(pixels)]);
-  return Object.fromEntries(entries.sort(([a], [b]) => a.localeCompare(b)));
-}
+/** Prints what is done to the GPU and the steps of the machine that matter, as they end. */
+const phases: Tracer = {
+  enabled: true,
+  trace: (event) => {
+    if (event.kind !== "phase" || event.state === "begin") return;
+    if (event.device === "system" && !STEPS.has(event.phase)) return;
+    say(`${event.state === "end" ? "done" : "FAIL"}  ${event.device.padEnd(6)}  ${event.phase}`);
+  },
+};
 
-/** The first process: draws, and hibernates. */
-async function before(folder: string, report: string): Promise<void> {
-  const machine = createMachine();
-  const gpu = await VirtioGpu.probe(machine.driver);
+/** Two outputs, a cursor, buffers off screen, some of them detached. */
+async function drawScene(gpu: VirtioGpu): Promise<readonly GpuBuffer[]> {
   const desktop = await gpu.createBuffer({ width: 640, height: 400, key: "desktop" });
   drawDesktop(desktop);
   await gpu.output(0).show(desktop);
@@ -54,52 +46,85 @@ async function before(folder: string, report: string): Promise<void> {
   const arrow = await gpu.createBuffer({ width: 64, height: 64, format: 1, key: "arrow" });
   drawCursor(arrow);
   await gpu.output(0).cursor.set(arrow);
-  await gpu.output(0).cursor.move(320, 180);
+  await gpu.output(0).cursor.move(400, 180);
+  const buffers = [desktop, rings, arrow];
   for (let index = 0; index < HIDDEN; index += 1) {
     const hidden = await gpu.createBuffer({ width: 64, height: 64, key: `hidden ${index}` });
     drawRings(hidden, index);
     await hidden.flush();
     if (index % 4 === 0) await hidden.detach();
+    buffers.push(hidden);
   }
-  say(`drawn: two outputs, a cursor, ${HIDDEN} off-screen buffers`);
+  say(`drawn: two outputs, a cursor, ${HIDDEN} buffers off screen`);
+  return buffers;
+}
+
+/** A machine whose image is a folder: memory, and the driver's desired state, as they are at the snapshot point. */
+function imageInto(folder: string, machine: Machine, gpu: VirtioGpu): SleepPlatform {
+  const image = { ram: new Uint8Array(0), state: "" };
+  return {
+    ...idlePlatform,
+    snapshot: async () => {
+      image.ram = machine.ram.slice();
+      image.state = JSON.stringify(gpu.save());
+      return "snapshotted";
+    },
+    writeImage: async () => {
+      writeFileSync(join(folder, "driver.json"), image.state);
+      const file = openSync(join(folder, "ram"), "w");
+      for (let at = 0; at < image.ram.length; at += CHUNK_BYTES) {
+        writeSync(file, image.ram.subarray(at, at + CHUNK_BYTES));
+        const done = Math.min(at + CHUNK_BYTES, image.ram.length);
+        say(
+          `      image   ${String(Math.round((100 * done) / image.ram.length)).padStart(3)} % of ${image.ram.length >> 20} MiB`,
+        );
+      }
+      closeSync(file);
+    },
+  };
+}
+
+/** The first process: draws, and hibernates. */
+async function before(folder: string, report: string): Promise<boolean> {
+  const machine = createMachine();
+  const gpu = await VirtioGpu.probe(machine.driver);
+  const sleep = new SystemSleep({ platform: imageInto(folder, machine, gpu), clock, tracer: phases });
+  gpu.register(sleep);
+  const buffers = await drawScene(gpu);
+
+  console.log("hibernate, while a game renders on the host's GPU");
   const game = await gpu.rendering.createContext({ name: "a game" });
   await game.submit(Uint8Array.of(0, 0, 0, 0));
-  try {
-    await gpu.power.notify("HIBERNATION_PREPARE");
-    throw new Error("the veto did not come");
-  } catch (error) {
-    if (!(error instanceof GpuError) || error.code !== "EPERM") throw error;
-    say(`vetoed: ${error.message}`);
-  }
+  const vetoed = await sleep.hibernate({ mode: "platform" });
+  say(`${vetoed.outcome}: ${vetoed.failures[0]?.error.message}`);
   game.destroy();
-  await gpu.power.notify("HIBERNATION_PREPARE");
-  say("notifier: nothing stands in the way any more");
-  const kept = inventory(machine, report, "before");
-  await gpu.power.freeze("FREEZE");
-  say(`frozen: the host holds ${machine.device.usage.resources} resources, the device is reset`);
-  writeFileSync(join(folder, "ram"), machine.ram);
-  writeFileSync(join(folder, "driver.json"), JSON.stringify(gpu.save()));
-  writeFileSync(join(report, "before.json"), JSON.stringify(kept));
-  say(`image written: ${machine.ram.length >> 20} MiB of memory and the desired state`);
+
+  console.log("hibernate, now that the game has ended");
+  writeFileSync(join(report, "before.json"), JSON.stringify(takeInventory(machine, buffers, report, "before")));
+  const { outcome, failures } = await sleep.hibernate({ mode: "platform" });
+  for (const { device, error } of failures) say(`${device}: ${error.message}`);
+  say(`the machine is ${outcome}; the host holds ${machine.device.usage.resources} resources`);
+  return vetoed.outcome === "aborted" && outcome === "off";
 }
 
 /** The second process: restores on a host that knows nothing. */
-async function after(folder: string, report: string): Promise<void> {
+async function after(folder: string, report: string): Promise<boolean> {
   const machine = createMachine(new Uint8Array(readFileSync(join(folder, "ram"))));
   const gpu = VirtioGpu.load(machine.driver, JSON.parse(readFileSync(join(folder, "driver.json"), "utf8")));
+  const sleep = new SystemSleep({ platform: idlePlatform, clock, tracer: phases });
+  gpu.register(sleep);
+  say(`a new host: it holds ${machine.device.usage.resources} resources`);
   const start = performance.now();
-  const { picture, complete } = gpu.power.restore("RESTORE");
-  await picture;
-  say(`picture back after ${(performance.now() - start).toFixed(1)} ms`);
-  const { restored, lost, outputs } = await complete;
+  const { outcome, complete } = await sleep.continueFromImage();
+  const shownMs = performance.now() - start;
+  const [gpu0] = await complete;
+  const { restored = 0, outputs = 0, lost = [] } = gpu0?.report ?? {};
   say(
-    `complete after ${(performance.now() - start).toFixed(1)} ms: ${restored} objects, ${outputs} outputs, ${lost.length} lost`,
+    `${outcome}: pictures after ${shownMs.toFixed(0)} ms; ${restored} objects, ${outputs} outputs, ${lost.length} lost`,
   );
-  await gpu.power.notify("POST_HIBERNATION");
-  say(
-    `adopted by name: ${[gpu.adopt("desktop"), gpu.adopt("rings"), gpu.adopt("arrow")].map(({ key }) => key).join(", ")}`,
-  );
-  writeFileSync(join(report, "after.json"), JSON.stringify(inventory(machine, report, "after")));
+  const buffers = gpu.unclaimed.map((key) => gpu.adopt(key));
+  writeFileSync(join(report, "after.json"), JSON.stringify(takeInventory(machine, buffers, report, "after")));
+  return outcome === "resumed" && lost.length === 0;
 }
 
 /** The supervisor: two processes, and the comparison. */
@@ -109,35 +134,23 @@ function supervise(): number {
   const folder = mkdtempSync(join(tmpdir(), "virtgpu-hibernate-"));
   try {
     for (const [role, title] of [
-      ["before", "before the sleep"],
-      ["after", "after it, in a new process, on a new host"],
+      ["before", "a machine, and its desktop"],
+      ["after", "a new process, with nothing but the image"],
     ]) {
       console.log(title);
-      const self = fileURLToPath(import.meta.url);
-      const args = [...process.execArgv, self, role ?? "", folder, report];
+      const args = [...process.execArgv, fileURLToPath(import.meta.url), role ?? "", folder, report];
       const { status } = spawnSync(process.execPath, args, { stdio: ["ignore", "inherit", "inherit"] });
       if (status !== 0) return 3;
     }
-    return compare(report);
+    console.log("compared, before and after (pictures are in report/)");
+    const [kept, found] = [join(report, "before.json"), join(report, "after.json")].map(readInventory);
+    return compareInventories(kept ?? {}, found ?? {}) ? 0 : 1;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function compare(report: string): number {
-  const read = (when: string): Inventory => JSON.parse(readFileSync(join(report, `${when}.json`), "utf8"));
-  const [kept, found] = [read("before"), read("after")];
-  const names = [...new Set([...Object.keys(kept), ...Object.keys(found)])];
-  const lost = names.filter((name) => kept[name] !== found[name]);
-  console.log("compared");
-  for (const name of names) say(`${lost.includes(name) ? "LOST" : "same"}  ${name.padEnd(14)} ${kept[name] ?? "-"}`);
-  say(`pictures: ${["before-0", "after-0", "before-1", "after-1"].map((name) => `report/${name}.png`).join(", ")}`);
-  const isWhole = lost.length === 0 && names.length > HIDDEN;
-  console.log(isWhole ? `nothing lost: ${names.length} of ${names.length} the same` : `LOST: ${lost.join(", ")}`);
-  return isWhole ? 0 : 1;
-}
-
 const [role, folder = "", report = ""] = process.argv.slice(2);
-if (role === "before") await before(folder, report);
-else if (role === "after") await after(folder, report);
+if (role === "before") process.exitCode = (await before(folder, report)) ? 0 : 1;
+else if (role === "after") process.exitCode = (await after(folder, report)) ? 0 : 1;
 else process.exitCode = supervise();

@@ -43,12 +43,13 @@ function chart(x: number, y: number, width: number, height: number): Colour {
   return isBar ? [94, 180 - bar * 8, 170 + bar * 6] : [246, 246, 242];
 }
 
-/** Rings of colour, different by seed. */
+/** Rings of colour from night to sand, different by seed. */
 export function drawRings(buffer: GpuBuffer, seed: number): void {
   const { width, height } = buffer;
   fill(buffer, (x, y) => {
-    const ring = Math.floor(Math.hypot(x - width / 2, y - height / 2) / 14) + seed;
-    return [40 + ((ring * 37) % 180), 60 + ((ring * 53) % 160), 110 + ((ring * 29) % 140)];
+    const distance = Math.hypot(x - width / 2, y - height / 2);
+    const t = 0.5 + 0.5 * Math.cos(Math.floor(distance / 12) * 0.45 + seed);
+    return [Math.round(38 + 196 * t), Math.round(48 + 140 * t * t), Math.round(92 + 44 * (1 - t) + 60 * t * t)];
   });
 }
 

@@ -1,6 +1,6 @@
 /** A machine in this process: guest memory, a virtio-gpu device on it, and what a driver needs to reach that. */
 import type { Clock } from "@virtgpu/core/base";
-import { MemoryRenderer, VirtioGpuDevice } from "@virtgpu/core/device";
+import { MemoryRenderer, VirtioGpuDevice, type VirtioGpuDeviceOptions } from "@virtgpu/core/device";
 import type { VirtioGpuOptions } from "@virtgpu/core/driver";
 import { GuestRam, PhysicalDmaMap, RamPageAllocator } from "@virtgpu/core/memory";
 import { LoopbackTransport, VirtioDevice } from "@virtgpu/core/virtio";
@@ -9,7 +9,7 @@ const RAM_BYTES = 32 << 20;
 const PAGE_BYTES = 4096;
 
 /** Node's time, as the driver wants it. */
-const clock: Clock = {
+export const clock: Clock = {
   nowMs: () => performance.now(),
   after: (delayMs, callback) => {
     const timer = setTimeout(callback, delayMs);
@@ -25,8 +25,11 @@ export interface Machine {
   readonly driver: VirtioGpuOptions;
 }
 
-/** A machine with two outputs, switched on. `image`: what its memory holds. */
-export function createMachine(image: Uint8Array = new Uint8Array(RAM_BYTES)): Machine {
+/** A machine with two outputs, switched on. `image`: what its memory holds. `options`: what its device has else. */
+export function createMachine(
+  image: Uint8Array = new Uint8Array(RAM_BYTES),
+  options: VirtioGpuDeviceOptions = {},
+): Machine {
   const memory = new GuestRam([{ address: 0, buffer: image }]);
   const device = new VirtioGpuDevice({
     outputs: [
@@ -35,6 +38,7 @@ export function createMachine(image: Uint8Array = new Uint8Array(RAM_BYTES)): Ma
     ],
     blob: true,
     renderer: new MemoryRenderer(),
+    ...options,
   });
   const transport = new LoopbackTransport(new VirtioDevice({ model: device, memory, label: "gpu0" }));
   const allocator = new RamPageAllocator(memory, { address: PAGE_BYTES, byteLength: RAM_BYTES - PAGE_BYTES });

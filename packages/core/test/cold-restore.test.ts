@@ -219,6 +219,7 @@ describe("a new process", () => {
     await next.run(next.gpu.fence().wait());
     expect(next.host.device.save().resources.map(({ id }) => id)).toEqual([left.id]);
     expect(next.gpu.unclaimed).toEqual([]);
+    expect(next.gpu.save().contexts).toEqual([]);
     expect(next.host.device.screenshot(1)).toBeNull();
     next.expectShown(0, left);
     await next.run(next.gpu.remove());
