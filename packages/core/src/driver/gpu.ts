@@ -161,6 +161,7 @@ export class VirtioGpu {
     return this.#core.label;
   }
 
+  /** Where the device is in its life with this driver. */
   get state(): DriverState {
     return this.#core.state;
   }
@@ -347,6 +348,7 @@ export class VirtioGpu {
     return this.#policy.mode;
   }
 
+  /** From the next sleep on. */
   set policy(mode: UnrecoverablePolicy) {
     this.#policy.mode = mode;
   }

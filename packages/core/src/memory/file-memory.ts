@@ -29,6 +29,7 @@ export class FileGuestMemory implements GuestMemory {
     }
   }
 
+  /** The ranges of guest-physical addresses that there are, as given. */
   get regions(): readonly MemoryRegion[] {
     return this.#table.regions;
   }

@@ -38,6 +38,7 @@ export class GuestRam implements GuestMemory {
     return new GuestRam([{ address: 0, byteLength }]);
   }
 
+  /** The ranges of guest-physical addresses that there are, as given. */
   get regions(): readonly MemoryRegion[] {
     return this.#table.regions;
   }

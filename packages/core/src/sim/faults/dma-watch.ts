@@ -63,6 +63,7 @@ export class DmaWatch implements GuestMemory {
     this.#violations = [];
   }
 
+  /** Those of the memory that is watched. */
   get regions(): readonly MemoryRegion[] {
     return this.#memory.regions;
   }

@@ -43,6 +43,7 @@ export class FaultyAllocator implements PageAllocator {
     return this.#history.length;
   }
 
+  /** Calls of `free` so far. */
   get frees(): number {
     return this.#frees;
   }

@@ -32,6 +32,7 @@ export class FaultyModel implements DeviceModel {
     this.#onDie = options.onDie ?? (() => {});
   }
 
+  /** The real model's. */
   get deviceId(): number {
     return this.#inner.deviceId;
   }
@@ -44,10 +45,12 @@ export class FaultyModel implements DeviceModel {
     return this.#inner.queueSizes;
   }
 
+  /** The real model's. */
   get configBytes(): number {
     return this.#inner.configBytes;
   }
 
+  /** The real model's. */
   get sharedMemory(): readonly DeviceSharedMemory[] {
     return this.#inner.sharedMemory;
   }

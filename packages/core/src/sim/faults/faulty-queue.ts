@@ -67,6 +67,7 @@ export class FaultyDeviceQueue implements DeviceQueue {
     this.#options = options;
   }
 
+  /** The real queue's. */
   get size(): number {
     return this.#inner.size;
   }

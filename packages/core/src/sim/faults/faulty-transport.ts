@@ -141,6 +141,7 @@ export class FaultyTransport implements Transport {
     return this.#resets;
   }
 
+  /** Interrupts that were kept from the driver so far. */
   get interruptsLost(): number {
     return this.#interruptsLost;
   }
@@ -263,6 +264,7 @@ export class FaultyTransport implements Transport {
     this.#inner.detach();
   }
 
+  /** The real transport's, with its faults; null where that has none. */
   get power(): FunctionPower | null {
     const inner = this.#inner.power;
     if (inner === null) return null;

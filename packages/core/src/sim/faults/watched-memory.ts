@@ -46,6 +46,7 @@ export class WatchedMemory implements GuestMemory {
     this.#armed = null;
   }
 
+  /** Those of the memory that is watched. */
   get regions(): readonly MemoryRegion[] {
     return this.#memory.regions;
   }

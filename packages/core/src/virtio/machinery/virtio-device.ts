@@ -122,6 +122,7 @@ export class VirtioDevice implements DeviceHost {
     return this.#state.status;
   }
 
+  /** Where the device is in its life, by its status. */
   get phase(): DevicePhase {
     return phaseOf(this.#state);
   }
@@ -177,6 +178,7 @@ export class VirtioDevice implements DeviceHost {
 
   // Configuration space.
 
+  /** Changes with every change of the configuration (VIRTIO 1.2 section 2.5). */
   get configGeneration(): number {
     return this.#configGeneration;
   }

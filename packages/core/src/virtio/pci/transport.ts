@@ -92,6 +92,7 @@ export class PciTransport implements Transport {
     return new PciTransport(access, options.window ?? "bars");
   }
 
+  /** The function's PCI power management; null where it has none. */
   get power(): FunctionPower | null {
     return this.#function.power;
   }
