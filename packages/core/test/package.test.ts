@@ -18,6 +18,30 @@ const manifest: { name: string; exports: Record<string, unknown> } = JSON.parse(
 );
 const entries = Object.keys(manifest.exports).map((path) => manifest.name + path.slice(1));
 
+/** A device, a driver, and a sleep, in plain JavaScript. */
+const PROGRAM = `
+import { VirtioGpuDevice } from "@virtgpu/core/device";
+import { VirtioGpu } from "@virtgpu/core/driver";
+import { GuestRam, PhysicalDmaMap, RamPageAllocator } from "@virtgpu/core/memory";
+import { LoopbackTransport, VirtioDevice } from "@virtgpu/core/virtio";
+const memory = GuestRam.of(4 << 20);
+const device = new VirtioGpuDevice();
+const transport = new LoopbackTransport(new VirtioDevice({ model: device, memory, label: "gpu0" }));
+const allocator = new RamPageAllocator(memory, { address: 4096, byteLength: 3 << 20 });
+const after = (ms, call) => clearTimeout.bind(null, setTimeout(call, ms));
+const clock = { nowMs: () => performance.now(), after, defer: queueMicrotask };
+const gpu = await VirtioGpu.probe({ transport, clock, allocator, dma: new PhysicalDmaMap(allocator) });
+const buffer = await gpu.createBuffer({ width: 64, height: 64 });
+buffer.map((pixels) => pixels.fill(0x80));
+await gpu.output(0).show(buffer);
+await gpu.power.freeze("FREEZE");
+if (device.usage.resources !== 0) throw new Error("the host still holds something");
+await gpu.power.restore("RESTORE").picture;
+if (device.screenshot(0)?.rgba[0] !== 0x80) throw new Error("the picture is lost");
+await gpu.remove();
+if (allocator.allocatedBytes !== 0) throw new Error("memory is left");
+`;
+
 /** A program's exit code and all it printed. */
 function run(
   command: string,
@@ -75,6 +99,10 @@ describe("the packed package", () => {
   it.each(entries)("%s is imported by plain Node and exports something", (entry) => {
     const program = `const m = await import("${entry}"); if (Object.keys(m).length === 0) throw new Error("empty");`;
     expect(run(process.execPath, ["--input-type=module", "--eval", program], project)).toEqual({ code: 0, output: "" });
+  });
+
+  it("shows a picture, and shows it again on a host that has forgotten it", () => {
+    expect(run(process.execPath, ["--input-type=module", "--eval", PROGRAM], project)).toEqual({ code: 0, output: "" });
   });
 
   it("gives a strict consumer its types, without Node's", () => {
