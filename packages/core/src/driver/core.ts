@@ -167,7 +167,10 @@ export class GpuCore {
       owner: {
         onConfig: (from) => this.onConfig.emit(from),
         onHung: (_, error) => this.#hostHangs(error),
-        onAlive: () => this.#message("info", "the host answers again"),
+        onAlive: (from) => {
+          this.#message("info", "the host answers again");
+          this.onConfig.emit(from);
+        },
         onBroken: (from, error) => this.#sessionBroke(from, error),
       },
       deadlineMs: deadlines.commandMs,
@@ -179,6 +182,7 @@ export class GpuCore {
     this.session = session;
     this.#features = session.features;
     this.onSession.emit(session);
+    if (!this.is("opening")) session.reconciler.doubtOutputs();
     this.bringUp(session);
     return session;
   }
@@ -327,10 +331,17 @@ export class GpuCore {
   async flush(object: ResourceObject, rect: Rect): Promise<void> {
     if (object.kind === "image2d") object.drawn = true;
     this.session?.reconciler.damage(object, rect);
-    const keys = this.desired.scanouts.flatMap((scanout, index): WaitKey[] => {
-      return scanout?.object === object.id ? [`scanout ${index}`] : [];
-    });
-    await Promise.all([keyOf(object), ...keys].map((key) => this.settled(key)));
+    const shown = this.desired.scanouts.flatMap((scanout, index) => (scanout?.object === object.id ? [index] : []));
+    await Promise.all([this.settled(keyOf(object)), ...shown.map((index) => this.#flushed(index))]);
+  }
+
+  /** An output that this host lacks is no failure: its picture is up to date wherever there is one (R-35). */
+  async #flushed(index: number): Promise<void> {
+    try {
+      await this.settled(`scanout ${index}`);
+    } catch (error) {
+      if (this.session === null || this.session.reconciler.scanouts[index] !== undefined) throw error;
+    }
   }
 
   // --- Objects ---
@@ -408,16 +419,7 @@ export class GpuCore {
   }
 
   #darken(resourceId: number): void {
-    this.desired.scanouts.forEach((scanout, index) => {
-      if (scanout?.object !== resourceId) return;
-      this.desired.scanouts[index] = null;
-      this.touch(`scanout ${index}`);
-    });
-    this.desired.cursors.forEach((cursor, index) => {
-      if (cursor.object !== resourceId) return;
-      this.desired.cursors[index] = { ...cursor, object: NO_CURSOR.object };
-      this.touch(`cursor ${index}`);
-    });
+    for (const key of this.desired.darken(resourceId)) this.touch(key);
   }
 
   // --- What the reconciler tells ---
@@ -456,13 +458,7 @@ export class GpuCore {
     this.#message("warn", `${nameOfEntity(entity)}: ${error.message}`);
     this.waiters.reject(keyOfEntity(entity), error);
     if (entity.kind !== "resource") return;
-    const { id } = entity.object;
-    this.desired.scanouts.forEach((scanout, index) => {
-      if (scanout?.object === id) this.waiters.reject(`scanout ${index}`, error);
-    });
-    this.desired.cursors.forEach((cursor, index) => {
-      if (cursor.object === id) this.waiters.reject(`cursor ${index}`, error);
-    });
+    for (const key of this.desired.viewers(entity.object.id)) this.waiters.reject(key, error);
   }
 
   #resourceGone(host: HostResource): void {
@@ -489,7 +485,11 @@ export class GpuCore {
       (context === undefined ? undefined : reconciler.context(context)) ??
       (kind === "scanout" ? reconciler.scanouts[id] : undefined) ??
       (kind === "cursor" ? reconciler.cursors[id] : undefined);
+    const isOff =
+      (kind === "scanout" && this.desired.scanouts[id] === null) ||
+      (kind === "cursor" && this.desired.cursors[id]?.object === NO_CURSOR.object);
     if (entity !== undefined) reconciler.touch(entity);
+    else if (isOff) this.waiters.resolve(key);
     else this.waiters.reject(key, new GpuError("ENODEV", `this host has no ${key}`, { device: this.label }));
   }
 

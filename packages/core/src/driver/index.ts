@@ -23,8 +23,8 @@ export {
   type HostCapset,
   type ContextOptions,
   RenderContext,
-  RenderResource,
   Rendering,
   type Transfer3d,
 } from "./rendering.ts";
+export { RenderResource } from "./render-resource.ts";
 export type { Fence } from "./session/fences.ts";

@@ -93,6 +93,7 @@ const UNMAPPED = -1;
  * purpose: addresses are reused as late as possible, and {@link invalidate} moves on to others.
  */
 export class IommuDmaMap implements DmaMap {
+  readonly translates: boolean = true;
   readonly #frames: FrameSource;
   readonly #table: MappingTable = new MappingTable();
   readonly #basePage: number;

@@ -58,6 +58,8 @@ export interface ScatterList {
 
 /** Makes pages visible to the device, for one session. */
 export interface DmaMap {
+  /** The ranges are an IOMMU's, not physical: only a device with ACCESS_PLATFORM goes by them. False unless given. */
+  readonly translates?: boolean;
   /** Bus ranges for these pages. Throws GpuError ENOMEM when the mapping table is full. Mapping twice gives the same ranges and counts twice. */
   map(pages: Pages): ScatterList;
   /** Takes one {@link DmaMap.map} back; the last one ends the mapping. */

@@ -272,7 +272,7 @@ describe("fences over a sleep", () => {
 });
 
 describe("UUIDs over a sleep", () => {
-  it("R-22 (a) (b) a UUID is assigned again, and importers are told of the new one", async () => {
+  it("R-22 (a) R-22 (b) a UUID is assigned again, and importers are told of the new one", async () => {
     const bench = await start();
     const buffer = await bench.buffer(16, 16);
     const first = await bench.run(buffer.uuid());

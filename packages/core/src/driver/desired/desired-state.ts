@@ -13,6 +13,9 @@ import type {
 } from "./objects.ts";
 import { NO_CURSOR } from "./objects.ts";
 
+/** An output, or the cursor of one. */
+export type ViewerKey = `scanout ${number}` | `cursor ${number}`;
+
 /** See the file's head. Only the public faces (buffers, outputs, cursors, contexts) change it. */
 export class DesiredState {
   /** In the order of creation. */
@@ -39,6 +42,30 @@ export class DesiredState {
     for (const scanout of this.scanouts) if (scanout !== null) shown.add(scanout.object);
     for (const cursor of this.cursors) if (cursor.object !== 0) shown.add(cursor.object);
     return shown;
+  }
+
+  /** The outputs and cursors that show a resource. */
+  viewers(resourceId: number): readonly ViewerKey[] {
+    const viewers: ViewerKey[] = [];
+    this.scanouts.forEach((scanout, index) => {
+      if (scanout?.object === resourceId) viewers.push(`scanout ${index}`);
+    });
+    this.cursors.forEach((cursor, index) => {
+      if (cursor.object === resourceId) viewers.push(`cursor ${index}`);
+    });
+    return viewers;
+  }
+
+  /** Those that show a resource are switched off; returns which. */
+  darken(resourceId: number): readonly ViewerKey[] {
+    const viewers = this.viewers(resourceId);
+    this.scanouts.forEach((scanout, index) => {
+      if (scanout?.object === resourceId) this.scanouts[index] = null;
+    });
+    this.cursors.forEach((cursor, index) => {
+      if (cursor.object === resourceId) this.cursors[index] = { ...cursor, object: NO_CURSOR.object };
+    });
+    return viewers;
   }
 
   takeResourceId(): number {

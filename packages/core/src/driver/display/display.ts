@@ -2,6 +2,7 @@
  * What the host's displays are: asked at the start of every session and whenever the device says that something changed
  * (VIRTIO 1.2 sections 5.7.5 and 5.7.6.8), compared with what was known before, and told as a hotplug event (R-33, R-34).
  */
+import type { CancelTimer } from "../../base/clock.ts";
 import { GpuError } from "../../base/errors.ts";
 import {
   DISPLAY_INFO_REPLY_BYTES,
@@ -21,6 +22,7 @@ import {
 import type { Edid } from "../../wire/index.ts";
 import type { GpuCore } from "../core.ts";
 import { Listeners, type Signal } from "../listeners.ts";
+import type { DriverState } from "../power/state.ts";
 import { takeDisplayEvent } from "../session/config.ts";
 import type { Session } from "../session/session.ts";
 import {
@@ -57,8 +59,12 @@ export interface HotplugChange extends OutputChange {
 
 const NOTHING_CONNECTED: ConnectorState = { ...DISCONNECTED, modes: [], monitor: null };
 const DEFAULT_REFRESH_MILLIHZ = 60_000;
-/** A display that changes faster than it can be asked is asked this often in a row. */
+/** A display that changes faster than it can be asked is asked this often in a row, then after a pause. */
 const ROUNDS_MAX = 8;
+/** Pauses before displays are asked again of which no answer came; then only when something happens. */
+const PAUSES_MS: readonly number[] = [100, 1000, 10_000];
+/** States in which nothing is asked, and nothing told: what happens in them shows afterwards (R-34). */
+const ASLEEP: ReadonlySet<DriverState> = new Set(["freezing", "frozen", "suspended"]);
 
 /** See the file's head. */
 export class Display {
@@ -69,10 +75,15 @@ export class Display {
   #isKnown = false;
   #refreshing: Promise<void> | null = null;
   #isAskedAgain = false;
+  /** Something may have changed of which the last answer does not tell. */
+  #isStale = true;
+  #failures = 0;
+  #pause: CancelTimer | null = null;
 
   constructor(core: GpuCore) {
     this.#core = core;
     core.onSession.on((session) => this.#begin(session));
+    core.onSessionEnd.on(() => this.#endPause());
     core.onConfig.on((session) => this.#configChanged(session));
   }
 
@@ -93,12 +104,17 @@ export class Display {
   /** A new life of the device: whatever happened while nobody listened shows in the answers. */
   #begin(session: Session): void {
     this.#guarded(() => takeDisplayEvent(this.#core.parts.transport));
+    this.#failures = 0;
     this.#refresh(session);
   }
 
+  /** Asleep it is left alone: the device's event bit keeps it. */
   #configChanged(session: Session): void {
-    if (this.#core.session !== session) return;
-    if (this.#guarded(() => takeDisplayEvent(this.#core.parts.transport)) === true) this.#refresh(session);
+    if (this.#core.session !== session || ASLEEP.has(this.#core.state)) return;
+    const isNew = this.#guarded(() => takeDisplayEvent(this.#core.parts.transport)) === true;
+    if (!isNew && !this.#isStale) return;
+    this.#failures = 0;
+    this.#refresh(session);
   }
 
   /** A device that is gone is the session's to notice. */
@@ -112,6 +128,7 @@ export class Display {
   }
 
   #refresh(session: Session): void {
+    this.#endPause();
     if (this.#refreshing !== null) {
       this.#isAskedAgain = true;
       return;
@@ -124,16 +141,36 @@ export class Display {
   async #ask(session: Session): Promise<void> {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       this.#isAskedAgain = false;
+      this.#isStale = true;
       try {
         await this.#askOnce(session);
       } catch (error) {
         if (!(error instanceof GpuError)) throw error;
+        this.#failures += 1;
         this.#message(`the displays could not be read: ${error.message}`);
       }
       const current = this.#core.session;
-      if (!this.#isAskedAgain || current === null) return;
+      if (current === null) return;
+      if (!this.#isAskedAgain) break;
       session = current;
     }
+    if (this.#isStale || this.#isAskedAgain) this.#askLater();
+  }
+
+  #askLater(): void {
+    const pauseMs = PAUSES_MS[Math.max(0, this.#failures - 1)];
+    if (pauseMs === undefined) return;
+    this.#isStale = true;
+    this.#pause = this.#core.parts.clock.after(pauseMs, () => {
+      this.#pause = null;
+      const { session, state } = this.#core;
+      if (session !== null && !ASLEEP.has(state)) this.#refresh(session);
+    });
+  }
+
+  #endPause(): void {
+    this.#pause?.();
+    this.#pause = null;
   }
 
   async #askOnce(session: Session): Promise<void> {
@@ -148,7 +185,10 @@ export class Display {
         .slice(0, count)
         .map(({ enabled }, index) => (enabled === 0 ? Promise.resolve(null) : this.#askEdid(session, index))),
     );
-    if (this.#core.session === session) this.#update(outputStates(modes, count, edids));
+    if (this.#core.session !== session || ASLEEP.has(this.#core.state)) return;
+    this.#isStale = false;
+    this.#failures = 0;
+    this.#update(outputStates(modes, count, edids));
   }
 
   /** Null where there is none. One output's refusal is not the others'. */

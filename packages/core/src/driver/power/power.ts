@@ -10,15 +10,13 @@
  * | restore, whatever the message (R-43) | what is desired | verify the session that there is, or begin a new one |
  */
 import type { FreezeMessage, PowerClient, PowerEvent, RestoreMessage, RestoreProgress } from "../../base/power.ts";
-import type { RestoreReport } from "../../base/power.ts";
 import { GpuError } from "../../base/errors.ts";
 import { VirtioFeature } from "../../wire/index.ts";
 import type { GpuCore } from "../core.ts";
 import { withDeadline } from "../deadline.ts";
-import { isBackingReady } from "../session/steps.ts";
-import { objectName } from "../desired/objects.ts";
 import type { Session } from "../session/session.ts";
 import type { PowerPolicy } from "./policy.ts";
+import { restoreReport } from "./report.ts";
 
 /** What a power-off may spend on a tidy end, in milliseconds. */
 const POWER_OFF_MS = 1000;
@@ -171,6 +169,7 @@ export class GpuPower implements PowerClient {
     if (!core.is("freezing")) return;
     if (core.session !== null) {
       core.move("aborted");
+      core.onConfig.emit(core.session);
       core.bringUp(core.session);
       return;
     }
@@ -191,7 +190,7 @@ export class GpuPower implements PowerClient {
     const complete = this.#follow(way, async ({ reconciler }) => {
       await reconciler.allDone();
       this.#phase("restore", "end", message);
-      return this.#report();
+      return restoreReport(this.#core);
     });
     // Whoever asks for one of them hears of the failure; the other must not be an unhandled rejection.
     picture.catch(() => {});
@@ -265,35 +264,6 @@ export class GpuPower implements PowerClient {
     const { lastError } = this.#core;
     if (this.#core.is("lost") && lastError !== null) throw lastError;
     if (!this.#core.is("restoring")) throw new GpuError("ENODEV", "the device was removed", { device: this.name });
-  }
-
-  /** What came back and what did not, each once (R-26, R-27). */
-  #report(): RestoreReport {
-    const { desired, losses, session } = this.#core;
-    const lost = desired.lostBefore.map(({ name, reason }) => ({ object: name, reason }));
-    let restored = 0;
-    for (const object of desired.objects()) {
-      const host =
-        object.kind === "context"
-          ? session?.reconciler.contexts.get(object.id)
-          : session?.reconciler.resources.get(object.id);
-      const unclaimed = object.kind !== "context" && !isBackingReady(object) ? "its import was not claimed" : null;
-      const reason = losses.get(object)?.message ?? host?.failed?.message ?? unclaimed;
-      if (reason === null || reason === undefined) restored += 1;
-      else lost.push({ object: objectName(object), reason });
-    }
-    let outputs = 0;
-    desired.scanouts.forEach((scanout, index) => {
-      if (scanout === null) return;
-      const host = session?.reconciler.scanouts[index];
-      if (host !== undefined && host.failed === null && host.shown !== null) outputs += 1;
-      else
-        lost.push({
-          object: `output ${index}`,
-          reason: host?.failed?.message ?? "this host has no such output, or its picture is lost",
-        });
-    });
-    return { restored, lost, outputs };
   }
 
   /** The system goes down without a further freeze: stop the device, never fail, never wait long. */

@@ -62,14 +62,21 @@ import {
 } from "../desired/objects.ts";
 import type { CommandQueue } from "./command-queue.ts";
 import { type HostContext, type HostCursor, type HostResource, type HostScanout, Step } from "./host-state.ts";
+import { type HostOffer, blobBytes } from "./offer.ts";
+
+/** What a resource's commands depend on besides itself. */
+export interface Surroundings {
+  readonly dma: DmaMap;
+  readonly offer: HostOffer;
+}
 
 /** Sends the step of a resource. Throws GpuError where a backing can't be mapped or is too scattered. */
-export function sendResourceStep(queue: CommandQueue, dma: DmaMap, host: HostResource, step: Step): boolean {
+export function sendResourceStep(queue: CommandQueue, around: Surroundings, host: HostResource, step: Step): boolean {
   switch (step) {
     case Step.CREATE:
-      return sendCreate(queue, dma, host);
+      return sendCreate(queue, around, host);
     case Step.ATTACH:
-      return sendAttach(queue, dma, host);
+      return sendAttach(queue, around, host);
     case Step.UPLOAD:
       return sendUpload(queue, host);
     case Step.DETACH:
@@ -92,7 +99,7 @@ function submit(queue: CommandQueue, host: HostResource, step: Step): true {
   return true;
 }
 
-function sendCreate(queue: CommandQueue, dma: DmaMap, host: HostResource): boolean {
+function sendCreate(queue: CommandQueue, around: Surroundings, host: HostResource): boolean {
   const { object } = host;
   switch (object.kind) {
     case "image2d": {
@@ -102,7 +109,7 @@ function sendCreate(queue: CommandQueue, dma: DmaMap, host: HostResource): boole
       return submit(queue, host, Step.CREATE);
     }
     case "guestBlob":
-      return sendCreateGuestBlob(queue, dma, host, object);
+      return sendCreateGuestBlob(queue, around, host, object);
     case "hostBlob":
       return sendCreateHostBlob(queue, host, object);
     case "resource3d":
@@ -110,12 +117,18 @@ function sendCreate(queue: CommandQueue, dma: DmaMap, host: HostResource): boole
   }
 }
 
-function sendCreateGuestBlob(queue: CommandQueue, dma: DmaMap, host: HostResource, object: GuestBlobObject): boolean {
-  const list = object.attached ? mapBacking(dma, host, object.backing) : NO_ENTRIES;
+function sendCreateGuestBlob(
+  queue: CommandQueue,
+  around: Surroundings,
+  host: HostResource,
+  object: GuestBlobObject,
+): boolean {
+  const byteLength = blobBytes(around.offer, object);
+  const list = object.attached ? mapBacking(around.dma, host, object.backing) : NO_ENTRIES;
   if (!queue.begin(RESOURCE_CREATE_BLOB_BYTES + list.count * MEMORY_ENTRY_BYTES, HEADER_BYTES)) return false;
   const { u32, at } = queue;
   writeHeader(u32, at, GpuCommand.RESOURCE_CREATE_BLOB, 0, 0, 0, 0, 0);
-  writeResourceCreateBlob(u32, at, object.id, BlobMemory.GUEST, object.flags, list.count, 0, 0, object.byteLength);
+  writeResourceCreateBlob(u32, at, object.id, BlobMemory.GUEST, object.flags, list.count, 0, 0, byteLength);
   writeEntries(u32, at + (RESOURCE_CREATE_BLOB_BYTES >> 2), list);
   return submit(queue, host, Step.CREATE);
 }
@@ -152,10 +165,10 @@ function sendCreate3d(queue: CommandQueue, host: HostResource, object: Resource3
   return submit(queue, host, Step.CREATE);
 }
 
-function sendAttach(queue: CommandQueue, dma: DmaMap, host: HostResource): boolean {
+function sendAttach(queue: CommandQueue, around: Surroundings, host: HostResource): boolean {
   const backing = backingOf(host.object);
   assert(backing !== null, "only guest memory is attached");
-  const list = mapBacking(dma, host, backing);
+  const list = mapBacking(around.dma, host, backing);
   if (!queue.begin(RESOURCE_ATTACH_BACKING_BYTES + list.count * MEMORY_ENTRY_BYTES, HEADER_BYTES)) return false;
   const { u32, at } = queue;
   writeHeader(u32, at, GpuCommand.RESOURCE_ATTACH_BACKING, 0, 0, 0, 0, 0);

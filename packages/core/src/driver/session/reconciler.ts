@@ -129,6 +129,11 @@ export class Reconciler implements EntityListener {
     this.#parts.pumpSoon();
   }
 
+  /** Whoever drove the device meanwhile may have lit outputs, and a host that keeps things shows them still. */
+  doubtOutputs(): void {
+    for (const scanout of this.scanouts) scanout.fact = Fact.UNKNOWN;
+  }
+
   /** Nothing recoverable is to be on the host: scanouts and cursors off, then resources, newest first (QEMU's list is quadratic). */
   takeDown(): void {
     this.#phase = "down";
@@ -275,12 +280,13 @@ export class Reconciler implements EntityListener {
   }
 
   #send(entity: HostEntity, step: Step): boolean {
-    const { control, cursor, dma } = this.#parts;
+    const { control, cursor } = this.#parts;
     switch (entity.kind) {
       case "resource":
-        checkOffer(this.#parts.offer, entity.object, step);
-        return sendResourceStep(control, dma, entity, step);
+        if (step === Step.CREATE) checkOffer(this.#parts.offer, entity.object);
+        return sendResourceStep(control, this.#parts, entity, step);
       case "context":
+        if (step === Step.CREATE) checkOffer(this.#parts.offer, entity.object);
         return sendContextStep(control, entity, step);
       case "scanout":
         return step === Step.FLUSH ? sendFlush(control, entity) : sendShow(control, entity, this.target(entity.index));

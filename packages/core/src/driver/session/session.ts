@@ -86,6 +86,9 @@ export const WANTED_FEATURES: bigint = [
   VirtioFeature.SUSPEND,
 ].reduce((all, feature) => all | featureBit(feature), 0n);
 
+/** Without it a device would take an IOMMU's addresses for physical ones. */
+const BY_IOMMU = featureBit(VirtioFeature.ACCESS_PLATFORM);
+
 /** Features that mean nothing without another (5.7.3.1). */
 const FEATURE_NEEDS: readonly (readonly [number, number])[] = [
   [GpuFeature.CONTEXT_INIT, GpuFeature.VIRGL],
@@ -149,6 +152,8 @@ export class Session {
       offer: {
         blobs: this.hasFeature(GpuFeature.RESOURCE_BLOB),
         uuids: this.hasFeature(GpuFeature.RESOURCE_UUID),
+        renders: this.hasFeature(GpuFeature.VIRGL),
+        choosesCapsets: this.hasFeature(GpuFeature.CONTEXT_INIT),
         blobAlignment: config.blobAlignment,
       },
       clock,
@@ -169,7 +174,7 @@ export class Session {
     memory.resetConfirmed();
     const features = negotiateFeatures(transport, {
       wanted: WANTED_FEATURES & ~parts.withoutFeatures,
-      required: featureBit(VirtioFeature.VERSION_1),
+      required: featureBit(VirtioFeature.VERSION_1) | (parts.reconciling.dma.translates === true ? BY_IOMMU : 0n),
       previous: parts.previousFeatures,
       needs: FEATURE_NEEDS,
     });

@@ -27,6 +27,10 @@ export class FaultyDmaMap implements SessionDmaMap {
     this.#inner = inner;
   }
 
+  get translates(): boolean {
+    return this.#inner.translates ?? false;
+  }
+
   /** Requests for a mapping so far. */
   get attempts(): number {
     return this.#attempts;
