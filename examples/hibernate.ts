@@ -124,6 +124,7 @@ async function after(folder: string, report: string): Promise<boolean> {
   );
   const buffers = gpu.unclaimed.map((key) => gpu.adopt(key));
   writeFileSync(join(report, "after.json"), JSON.stringify(takeInventory(machine, buffers, report, "after")));
+  await gpu.remove();
   return outcome === "resumed" && lost.length === 0;
 }
 
