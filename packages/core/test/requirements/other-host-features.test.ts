@@ -1,6 +1,6 @@
 /** R-35 (a) to (c), (f): hosts that offer other features than the last one, one feature after the other. */
 import { describe, expect, it } from "vitest";
-import { MemoryRenderer, type VirtioGpuDeviceOptions } from "../../src/device/index.ts";
+import { type CapsetInfo, MemoryRenderer, type VirtioGpuDeviceOptions } from "../../src/device/index.ts";
 import type { HotplugEvent, RenderContext } from "../../src/driver/index.ts";
 import { Capset, GpuCommand, GpuFeature, VirtioFeature } from "../../src/wire/index.ts";
 import { type BenchOptions, DriverBench } from "../support/driver-bench.ts";
@@ -273,11 +273,11 @@ describe("a feature that is new", () => {
 });
 
 describe("other capability sets", () => {
-  const virgl = { id: Capset.VIRGL, maxVersion: 1, maxSize: 64 };
-  const virgl2 = { id: Capset.VIRGL2, maxVersion: 2, maxSize: 128 };
+  const virgl: CapsetInfo = { id: Capset.VIRGL, maxVersion: 1, maxSize: 64 };
+  const virgl2: CapsetInfo = { id: Capset.VIRGL2, maxVersion: 2, maxSize: 128 };
 
   it("R-35 (f) fewer, more and other ones are told, each change once, and read from the host that is there", async () => {
-    const device = (...capsets: (typeof virgl)[]): VirtioGpuDeviceOptions => rendering(new MemoryRenderer({ capsets }));
+    const device = (...capsets: CapsetInfo[]): VirtioGpuDeviceOptions => rendering(new MemoryRenderer({ capsets }));
     const bench = await DriverBench.start({ device: device(virgl, virgl2) });
     const ids = async (): Promise<readonly number[]> =>
       (await bench.run(bench.gpu.rendering.capsets())).map(({ id }) => id);
@@ -300,7 +300,7 @@ describe("other capability sets", () => {
   });
 
   it("R-35 (f) a context whose set is gone is reported and every use refused; a host that has it makes it again", async () => {
-    const device = (...capsets: (typeof virgl)[]): VirtioGpuDeviceOptions => rendering(new MemoryRenderer({ capsets }));
+    const device = (...capsets: CapsetInfo[]): VirtioGpuDeviceOptions => rendering(new MemoryRenderer({ capsets }));
     const { bench, scene } = await start({ device: device(virgl, virgl2) });
     const context: RenderContext = await bench.run(bench.gpu.rendering.createContext({ capset: Capset.VIRGL2 }));
     const report = await moveTo(bench, device(virgl));
