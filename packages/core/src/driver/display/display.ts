@@ -73,7 +73,8 @@ export class Display {
   #states: readonly OutputState[] = [];
   #connectors: readonly ConnectorState[] = [];
   #isKnown = false;
-  #refreshing: Promise<void> | null = null;
+  #asking: Promise<void> | null = null;
+  #isAsking = false;
   #isAskedAgain = false;
   /** Something may have changed of which the last answer does not tell. */
   #isStale = true;
@@ -98,7 +99,7 @@ export class Display {
 
   /** Resolves when the displays are known: after the first answer of the session. */
   async known(): Promise<void> {
-    await this.#refreshing;
+    await this.#asking;
   }
 
   /** A new life of the device: whatever happened while nobody listened shows in the answers. */
@@ -110,11 +111,15 @@ export class Display {
 
   /** Asleep it is left alone: the device's event bit keeps it. */
   #configChanged(session: Session): void {
-    if (this.#core.session !== session || ASLEEP.has(this.#core.state)) return;
+    if (!this.#isAwakeIn(session)) return;
     const isNew = this.#guarded(() => takeDisplayEvent(this.#core.parts.transport)) === true;
     if (!isNew && !this.#isStale) return;
     this.#failures = 0;
     this.#refresh(session);
+  }
+
+  #isAwakeIn(session: Session): boolean {
+    return this.#core.session === session && !ASLEEP.has(this.#core.state);
   }
 
   /** A device that is gone is the session's to notice. */
@@ -129,32 +134,36 @@ export class Display {
 
   #refresh(session: Session): void {
     this.#endPause();
-    if (this.#refreshing !== null) {
-      this.#isAskedAgain = true;
-      return;
-    }
-    this.#refreshing = this.#ask(session).finally(() => {
-      this.#refreshing = null;
-    });
+    if (this.#isAsking) this.#isAskedAgain = true;
+    else this.#asking = this.#ask(session);
   }
 
-  async #ask(session: Session): Promise<void> {
-    for (let round = 0; round < ROUNDS_MAX; round += 1) {
-      this.#isAskedAgain = false;
-      this.#isStale = true;
-      try {
-        await this.#askOnce(session);
-      } catch (error) {
-        if (!(error instanceof GpuError)) throw error;
-        this.#failures += 1;
-        this.#message(`the displays could not be read: ${error.message}`);
+  /** Nothing is awaited between the last look at whether somebody asked again and its end: no request is lost. */
+  async #ask(first: Session): Promise<void> {
+    let session: Session | null = first;
+    this.#isAsking = true;
+    try {
+      for (let round = 0; round < ROUNDS_MAX && session !== null; round += 1) {
+        this.#isAskedAgain = false;
+        await this.#askOrNote(session);
+        session = this.#core.session;
+        if (!this.#isAskedAgain) break;
       }
-      const current = this.#core.session;
-      if (current === null) return;
-      if (!this.#isAskedAgain) break;
-      session = current;
+      if (session !== null && (this.#isStale || this.#isAskedAgain)) this.#askLater();
+    } finally {
+      this.#isAsking = false;
     }
-    if (this.#isStale || this.#isAskedAgain) this.#askLater();
+  }
+
+  async #askOrNote(session: Session): Promise<void> {
+    this.#isStale = true;
+    try {
+      await this.#askOnce(session);
+    } catch (error) {
+      if (!(error instanceof GpuError)) throw error;
+      this.#failures += 1;
+      this.#message(`the displays could not be read: ${error.message}`);
+    }
   }
 
   #askLater(): void {
@@ -163,8 +172,8 @@ export class Display {
     this.#isStale = true;
     this.#pause = this.#core.parts.clock.after(pauseMs, () => {
       this.#pause = null;
-      const { session, state } = this.#core;
-      if (session !== null && !ASLEEP.has(state)) this.#refresh(session);
+      const { session } = this.#core;
+      if (session !== null && this.#isAwakeIn(session)) this.#refresh(session);
     });
   }
 
@@ -178,6 +187,7 @@ export class Display {
       { requestBytes: GET_DISPLAY_INFO_BYTES, replyBytes: DISPLAY_INFO_REPLY_BYTES, object: 0 },
       (u32, at) => writeHeader(u32, at, GpuCommand.GET_DISPLAY_INFO, 0, 0, 0, 0, 0),
     );
+    if (!this.#isAwakeIn(session)) return;
     const { modes } = readDisplayInfoReply(info.words, 0);
     const count = Math.min(session.config.outputs, MAX_SCANOUTS);
     const edids = await Promise.all(
@@ -185,7 +195,7 @@ export class Display {
         .slice(0, count)
         .map(({ enabled }, index) => (enabled === 0 ? Promise.resolve(null) : this.#askEdid(session, index))),
     );
-    if (this.#core.session !== session || ASLEEP.has(this.#core.state)) return;
+    if (!this.#isAwakeIn(session)) return;
     this.#isStale = false;
     this.#failures = 0;
     this.#update(outputStates(modes, count, edids));
