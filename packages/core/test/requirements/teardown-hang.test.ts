@@ -225,15 +225,21 @@ describe("a hung host with a full queue", () => {
     await scene.expectNothingLeft();
   });
 
-  it.each(["a full ring", "room left in it"])(
+  it.each(["a full ring", "room left in it", "all but one of its UNREFs answered"])(
     "R-07 (b) submits nothing to it, and is in need of a reset, which it then gets: %s",
     async (room) => {
       const { scene, extras } = room === "a full ring" ? await crowded() : { scene: await Scene.start(), extras: [] };
       const { host, machine, gpu } = scene.bench;
-      host.commands.inject({ type: GpuCommand.RESOURCE_UNREF, at: 2, effect: { kind: "hang" } });
+      // What was answered could be created again at once, if the queue were asked.
+      // What is lit and was unreferenced could be created again at once, if the queue were asked.
+      const at = room === "all but one of its UNREFs answered" ? host.device.usage.resources : 2;
+      host.commands.inject({ type: GpuCommand.RESOURCE_UNREF, at, effect: { kind: "hang" } });
+      const { recorder } = machine;
+      const start = recorder.mark();
       await failingFreeze(scene.bench);
       expect(gpu.isHung).toBe(true);
-      const { recorder } = machine;
+      const types = recorder.commands(undefined, start).map(({ type }) => type);
+      expect(types).not.toContain(GpuCommand.RESOURCE_CREATE_2D);
       const since = recorder.mark();
       const seen = host.commands.count;
       paint(scene.front, 8);

@@ -1,5 +1,6 @@
 /** nothing touches the rings once a freeze is over, and a freeze is over when nothing is left to touch them. */
 import { describe, expect, it, vi } from "vitest";
+import { GpuError } from "../../src/base/errors.ts";
 import type { FreezeMessage } from "../../src/base/power.ts";
 import type { SimMachineOptions } from "../../src/sim/sim-machine.ts";
 import { GpuCommand } from "../../src/wire/gpu.ts";
@@ -158,6 +159,31 @@ describe("a drain", () => {
       expect(gpu.output(1).connector.modes[0]).toMatchObject({ width, height: 40 });
       scene.expectOnHost();
     }
+  });
+
+  it("R-02 leaves the rest of a restore for later", async () => {
+    const scene = await Scene.start();
+    const { machine, host, gpu } = scene.bench;
+    const many = [];
+    for (let index = 0; index < 300; index += 1) many.push(await scene.bench.buffer(8, 8));
+    await scene.bench.freeze();
+    host.powerOn();
+    host.commands.inject({ times: Infinity, effect: { kind: "slow", ms: 1 } });
+    const { picture, complete } = gpu.power.restore("RESTORE");
+    const interrupted = complete.then(
+      () => "complete",
+      (error: unknown) => error instanceof GpuError && error.code,
+    );
+    await scene.bench.run(picture);
+    expect(host.device.usage.resources).toBeLessThan(many.length);
+    const since = machine.recorder.mark();
+    await scene.bench.freeze("SUSPEND");
+    expect(machine.recorder.commands(undefined, since)).toEqual([]);
+    expect([await interrupted, host.pending]).toEqual(["ECANCELED", 0]);
+    await scene.bench.restore();
+    expect(host.device.usage.resources).toBeGreaterThan(many.length);
+    scene.expectOnHost(many);
+    scene.bench.expectNoErrors();
   });
 
   it.each(["FREEZE", "SUSPEND"] as const)(
