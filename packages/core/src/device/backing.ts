@@ -21,10 +21,10 @@ export function attachEntries(
   const { entriesMax, entriesTotalMax } = state.setup.limits;
   if (count > entriesMax) return GpuReply.ERR_UNSPEC;
   if (state.entries + count > entriesTotalMax) return GpuReply.ERR_OUT_OF_MEMORY;
-  const bytes = lane.copy(offset, count * MEMORY_ENTRY_BYTES);
-  if (bytes === null) return GpuReply.ERR_UNSPEC;
+  const words = lane.copyWords(offset, count * MEMORY_ENTRY_BYTES);
+  if (words === null) return GpuReply.ERR_UNSPEC;
   if (count === 0) return GpuReply.OK_NODATA;
-  const backing = packEntries(state.memory, new Uint32Array(bytes.buffer), count);
+  const backing = packEntries(state.memory, words, count);
   if (backing === null) return GpuReply.ERR_UNSPEC;
   resource.backing = backing;
   state.entries += backing.count;

@@ -58,7 +58,8 @@ function picture(state: GpuState, resource: Resource): PixelSource | null {
   const { format, width, height, blob } = resource;
   if (blob === null) {
     if (width !== CURSOR_SIZE || height !== CURSOR_SIZE || !FORMATS.has(format)) return null;
-    if (resource.kind === "2d") return { bytes: resource.hostCopy(), offset: 0, stride: resource.pitch, format };
+    if (resource.kind === "2d")
+      return { bytes: resource.hostCopy(state.pixelMemory), offset: 0, stride: resource.pitch, format };
   } else if (blob.size < PICTURE_BYTES) return null;
   const shape = { offset: 0, stride: STRIDE, format: blob === null ? format : Format.B8G8R8A8 };
   if (!resource.hasHostStorage) return guestPicture(state, resource, shape);

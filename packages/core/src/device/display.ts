@@ -111,7 +111,7 @@ function strideOf(state: GpuState, resource: Resource): number | { readonly refu
     return state.setup.renderer?.pixels(resource.id)?.stride ?? { refused: GpuReply.ERR_UNSPEC };
   }
   try {
-    resource.hostCopy();
+    resource.hostCopy(state.pixelMemory);
     return resource.pitch;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;

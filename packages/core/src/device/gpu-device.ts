@@ -215,6 +215,7 @@ export class VirtioGpuDevice implements DeviceModel {
     state.pendingFences = 0;
     this.#startWork();
     if (state.setup.keepResourcesOverReset) return;
+    const { resources } = state;
     state.resources = new Map();
     state.hostBytes = 0;
     state.entries = 0;
@@ -224,6 +225,7 @@ export class VirtioGpuDevice implements DeviceModel {
     state.contexts.clear();
     state.setup.renderer?.reset();
     for (const output of state.scanouts.keys()) disableScanout(state, output);
+    for (const resource of resources.values()) resource.dropHostCopy(state.pixelMemory);
   }
 
   /** Works off everything available in a ring; false when the device's life ended meanwhile. */

@@ -16,6 +16,7 @@
  * | resources | wiped (unless keepResourcesOverReset) | yes, with pixels |
  * | scanouts | wiped (likewise) | yes |
  * | hostBytes, entries | follow the resources | recomputed |
+ * | pixelMemory | kept: zeroed before it is used again | no |
  * | contexts | wiped (likewise) | if the renderer can save itself |
  * | maps | wiped (likewise) | with the resources |
  * | pendingFences | dropped without a reply | must be 0 |
@@ -27,6 +28,7 @@ import type { DeviceHost } from "../virtio/device-model.ts";
 import { CURSOR_SIZE, BYTES_PER_PIXEL, type GpuFeature } from "../wire/gpu.ts";
 import type { DisplaySink } from "./display-sink.ts";
 import type { GpuSetup, DeviceOutput } from "./options.ts";
+import { PixelMemory } from "./pixel-memory.ts";
 import type { Resource } from "./resource.ts";
 import type { Scanout } from "./scanout.ts";
 
@@ -63,6 +65,7 @@ export class GpuState {
   readonly scanouts: (Scanout | null)[];
   /** Of all host copies, in bytes. */
   hostBytes: number = 0;
+  readonly pixelMemory: PixelMemory = new PixelMemory();
   /** Of all backing. */
   entries: number = 0;
   readonly contexts: Set<number> = new Set();

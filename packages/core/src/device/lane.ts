@@ -15,6 +15,8 @@ import { HeaderFlag } from "../wire/gpu.ts";
 
 /** No structure of fixed size is larger. */
 const FIXED_BYTES_MAX = SET_SCANOUT_BLOB_BYTES;
+/** What follows the fixed part is copied without an allocation up to this size: 256 memory entries. */
+const SCRATCH_BYTES = 4096;
 
 /** See the file's head. One serves one command at a time, within one life of the device. */
 export class CommandLane {
@@ -34,6 +36,8 @@ export class CommandLane {
   readonly #access: ScatterAccess;
   readonly #requestView: Uint8Array = new Uint8Array(this.request.buffer);
   readonly #replyView: Uint8Array = new Uint8Array(this.reply.buffer);
+  readonly #scratch: Uint32Array = new Uint32Array(SCRATCH_BYTES >> 2);
+  readonly #scratchView: Uint8Array = new Uint8Array(this.#scratch.buffer);
 
   constructor(memory: GuestMemory) {
     this.#memory = memory;
@@ -58,16 +62,32 @@ export class CommandLane {
     }
   }
 
+  /**
+   * Copies what follows the fixed part as words, as {@link CommandLane.copy} does; they are this lane's until its next copy.
+   */
+  copyWords(offset: number, byteLength: number): Uint32Array | null {
+    if (byteLength > SCRATCH_BYTES) {
+      const bytes = this.copy(offset, byteLength);
+      return bytes === null ? null : new Uint32Array(bytes.buffer);
+    }
+    return this.#copyInto(this.#scratchView, offset, byteLength) ? this.#scratch : null;
+  }
+
   /** Copies what follows the fixed part; null when the request is shorter, or not all of it is memory. */
   copy(offset: number, byteLength: number): Uint8Array | null {
     if (offset + byteLength > this.requestBytes) return null;
     const bytes = new Uint8Array(byteLength);
+    return this.#copyInto(bytes, offset, byteLength) ? bytes : null;
+  }
+
+  #copyInto(target: Uint8Array, offset: number, byteLength: number): boolean {
+    if (offset + byteLength > this.requestBytes) return false;
     try {
-      this.#access.use(this.chain.list).gather(offset, bytes, 0, byteLength);
-      return bytes;
+      this.#access.use(this.chain.list).gather(offset, target, 0, byteLength);
+      return true;
     } catch (error) {
       if (!(error instanceof MemoryRangeError)) throw error;
-      return null;
+      return false;
     }
   }
 

@@ -3,6 +3,7 @@
  */
 import type { ScatterList } from "../memory/pages.ts";
 import { BlobMemory, BYTES_PER_PIXEL } from "../wire/gpu.ts";
+import type { PixelMemory } from "./pixel-memory.ts";
 
 /** What made it: RESOURCE_CREATE_2D, _3D or _BLOB. */
 export type ResourceKind = "2d" | "3d" | "blob";
@@ -64,8 +65,14 @@ export class Resource {
   }
 
   /** The host's copy. Throws RangeError where the host has no memory left. */
-  hostCopy(): Uint8Array {
-    this.pixels ??= new Uint8Array(this.hostBytes);
+  hostCopy(memory: PixelMemory): Uint8Array {
+    this.pixels ??= memory.take(this.hostBytes);
     return this.pixels;
+  }
+
+  /** The host's copy is nobody's any more. */
+  dropHostCopy(memory: PixelMemory): void {
+    if (this.pixels !== null) memory.give(this.pixels);
+    this.pixels = null;
   }
 }

@@ -37,6 +37,7 @@ export function create2d(state: GpuState, lane: CommandLane): number {
   if (bytes > IMAGE_BYTES_MAX || state.hostBytes + bytes >= hostMemoryBytesMax) return GpuReply.ERR_OUT_OF_MEMORY;
   if (state.resources.size >= resourcesMax) return GpuReply.ERR_OUT_OF_MEMORY;
   state.hostBytes += bytes;
+  state.pixelMemory.keepAtMost(hostMemoryBytesMax - state.hostBytes);
   state.resources.set(resourceId, new Resource(resourceId, "2d", { format, width, height }));
   return GpuReply.OK_NODATA;
 }
@@ -60,6 +61,7 @@ export function destroy(state: GpuState, resource: Resource): void {
   for (let output = 0; output < state.scanouts.length; output += 1) {
     if ((resource.shownOn & (1 << output)) !== 0) disableScanout(state, output);
   }
+  resource.dropHostCopy(state.pixelMemory);
 }
 
 /** RESOURCE_ATTACH_BACKING. */
@@ -99,7 +101,7 @@ export function transferToHost2d(state: GpuState, lane: CommandLane): number {
   if (width === 0 || height === 0) return GpuReply.OK_NODATA;
   const offset = (request[10] ?? 0) + (request[11] ?? 0) * HIGH_WORD;
   try {
-    const pixels = resource.hostCopy();
+    const pixels = resource.hostCopy(state.pixelMemory);
     const access = state.backingAccess.use(resource.backing);
     const { pitch } = resource;
     // Whole rows follow each other without a gap on both sides.

@@ -91,7 +91,7 @@ describe("the field audit", () => {
     expect(keys(state)).toEqual(
       (
         "setup sink host access window life negotiated events outputs edids cursors resources scanouts hostBytes entries " +
-        "contexts maps pendingFences"
+        "pixelMemory contexts maps pendingFences"
       )
         .split(" ")
         .sort(),

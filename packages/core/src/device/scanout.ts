@@ -56,7 +56,8 @@ export class Scanout implements ScanoutPixels {
     const start = this.#start;
     const byteLength = stride * (this.height - 1) + this.width * BYTES_PER_PIXEL;
     const { resource } = this;
-    if (resource.kind === "2d") return { bytes: resource.hostCopy(), offset: start, stride, format };
+    if (resource.kind === "2d")
+      return { bytes: resource.hostCopy(this.#state.pixelMemory), offset: start, stride, format };
     const storage = this.#state.setup.renderer?.pixels(resource.id)?.bytes;
     if (storage !== undefined && resource.hasHostStorage) {
       return start + byteLength <= storage.byteLength ? { bytes: storage, offset: start, stride, format } : null;

@@ -162,7 +162,7 @@ export class GpuCore {
         desired: this.desired,
         dma,
         listener: this.#listener,
-        isLost: (object) => this.losses.has(object),
+        isLost: (object) => this.losses.size > 0 && this.losses.has(object),
       },
       owner: {
         onConfig: (from) => this.onConfig.emit(from),
@@ -312,7 +312,7 @@ export class GpuCore {
       return this.session === null ? new Promise((resolve) => this.memory.afterReset(resolve)) : Promise.resolve();
     }
     return new Promise((resolve) => {
-      host.onBackingReleased.push(resolve);
+      host.whenBackingReleased(resolve);
       this.session?.reconciler.touch(host);
     });
   }
@@ -432,11 +432,10 @@ export class GpuCore {
   };
 
   #entitySettled(entity: HostEntity): void {
-    const key = keyOfEntity(entity);
-    if (!this.waiters.has(key)) return;
+    if (!this.waiters.hasFor(entity)) return;
     if (entity.kind === "scanout" && !this.#isScanoutDone(entity.index)) return;
     if (entity.kind === "cursor" && !this.#isCursorDone(entity.index)) return;
-    this.waiters.resolve(key);
+    this.waiters.resolve(keyOfEntity(entity));
   }
 
   #isScanoutDone(index: number): boolean {

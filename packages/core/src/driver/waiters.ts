@@ -32,8 +32,9 @@ export class Waiters {
     return [...this.#waiting.keys()];
   }
 
-  has(key: WaitKey): boolean {
-    return this.#waiting.size > 0 && this.#waiting.has(key);
+  /** Whether somebody waits for what became of it. */
+  hasFor(entity: HostEntity): boolean {
+    return this.#waiting.size > 0 && this.#waiting.has(keyOfEntity(entity));
   }
 
   resolve(key: WaitKey): void {

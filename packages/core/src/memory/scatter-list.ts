@@ -24,6 +24,9 @@ export function scatterBytes(list: ScatterList): number {
 
 /** The scatter list of page frames in order, adjacent ones merged. */
 export function scatterListOfFrames(frames: readonly number[]): ScatterList {
+  const [only] = frames;
+  if (only !== undefined && frames.length === 1)
+    return { count: 1, addresses: Float64Array.of(only * PAGE_BYTES), lengths: Uint32Array.of(PAGE_BYTES) };
   const addresses: number[] = [];
   const lengths: number[] = [];
   let end = -1;
@@ -38,7 +41,7 @@ export function scatterListOfFrames(frames: readonly number[]): ScatterList {
     }
     end = address + PAGE_BYTES;
   }
-  return { count: addresses.length, addresses: Float64Array.from(addresses), lengths: Uint32Array.from(lengths) };
+  return { count: addresses.length, addresses: new Float64Array(addresses), lengths: new Uint32Array(lengths) };
 }
 
 /**

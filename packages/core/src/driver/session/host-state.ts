@@ -111,8 +111,7 @@ export class HostResource extends Entity {
   unmapBacking: (() => void) | null = null;
   /** The bus ranges of the backing while it is mapped. */
   ranges: ScatterList | null = null;
-  /** Who waits for {@link releaseBacking}. */
-  readonly onBackingReleased: (() => void)[] = [];
+  #onBackingReleased: (() => void)[] | null = null;
   /** The window offset that was mapped. */
   mapOffset: number = 0;
 
@@ -133,7 +132,15 @@ export class HostResource extends Entity {
     this.unmapBacking?.();
     this.unmapBacking = null;
     this.ranges = null;
-    for (const tell of this.onBackingReleased.splice(0)) tell();
+    const waiting = this.#onBackingReleased;
+    this.#onBackingReleased = null;
+    if (waiting !== null) for (const tell of waiting) tell();
+  }
+
+  /** Calls back, once, at the next {@link releaseBacking}. */
+  whenBackingReleased(tell: () => void): void {
+    this.#onBackingReleased ??= [];
+    this.#onBackingReleased.push(tell);
   }
 
   protected override self(): HostResource {

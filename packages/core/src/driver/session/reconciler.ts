@@ -379,6 +379,7 @@ export class Reconciler implements EntityListener {
   }
 
   #touchViewers(host: HostResource, step: Step): void {
+    if (this.#phase === "down") return;
     const { id } = host.object;
     for (const scanout of this.scanouts) {
       if (this.target(scanout.index)?.object === id) this.#work.touch(scanout, true);
@@ -431,16 +432,16 @@ export class Reconciler implements EntityListener {
     yield* this.resources.values();
   }
 
-  /** Contexts, then resources, in the order of creation: those with something to do. */
+  /** Contexts, then resources, in the order of creation. */
   #walkDesired(): () => HostEntity | null {
     const { desired } = this.#parts;
-    const objects = desired.objects();
+    const contexts = desired.contexts.values();
+    const resources = desired.resources.values();
     return () => {
-      for (let next = objects.next(); next.done !== true; next = objects.next()) {
-        const host = next.value.kind === "context" ? this.context(next.value) : this.resource(next.value);
-        if (this.#revive(host) && this.#nextStep(host) !== Step.NONE) return host;
-      }
-      return null;
+      const context = contexts.next();
+      if (context.done !== true) return this.#revive(this.context(context.value));
+      const resource = resources.next();
+      return resource.done === true ? null : this.#revive(this.resource(resource.value));
     };
   }
 
@@ -450,25 +451,24 @@ export class Reconciler implements EntityListener {
     return () => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
         const host = this.resources.get(id);
-        if (host !== undefined && this.#revive(host)) return host;
+        if (host !== undefined) return this.#revive(host);
       }
       return contexts.pop() ?? null;
     };
   }
 
   #touchAfresh(entity: HostEntity): void {
-    this.#revive(entity);
-    this.#work.touch(entity, true);
+    this.#work.touch(this.#revive(entity), true);
   }
 
   /** A new target is a new chance. */
-  #revive(entity: HostEntity): boolean {
-    if (entity.kind === "resource") this.#leaving.delete(entity);
+  #revive<Entity extends HostEntity>(entity: Entity): Entity {
+    if (entity.kind === "resource" && this.#leaving.size > 0) this.#leaving.delete(entity);
     entity.retry?.();
     entity.retry = null;
     entity.failed = null;
     entity.attempts = 0;
-    return true;
+    return entity;
   }
 
   #trace(entity: HostEntity, what: string): void {

@@ -111,7 +111,7 @@ export class WorkList {
     entity.urgent = false;
   }
 
-  /** Walks what nobody touched: `next` gives entities with something to do, null at its end. */
+  /** Walks what nobody touched: `next` gives entities that may have something to do, null at its end. */
   startWalk(next: () => HostEntity | null): void {
     this.#walk = next;
   }
