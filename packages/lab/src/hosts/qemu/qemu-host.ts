@@ -22,8 +22,8 @@ export type QemuMachine = "q35" | "pc" | "microvm";
 
 /** One virtio-gpu device. */
 export interface QemuDeviceOptions {
-  /** `virtio-gpu-pci` unless given; on microvm always `virtio-gpu-device`. */
-  readonly model?: "virtio-gpu-pci" | "virtio-vga";
+  /** A type that QEMU knows, `virtio-gpu-pci` unless given; on microvm always `virtio-gpu-device`. */
+  readonly model?: string;
   /** Outputs, 1 to 16 (1 unless given). */
   readonly outputs?: number;
   /** Behind a PCI Express root port: a power management capability, D-states and FLR (q35 only). */
