@@ -27,13 +27,21 @@ export class PowerPolicy {
 
   /** Objects that a sleep would lose. */
   unrecoverable(): readonly DesiredObject[] {
-    const { desired, losses } = this.#core;
-    return [...desired.objects()].filter((object) => !isRecoverable(object) && !losses.has(object));
+    return [...this.#core.desired.objects()].filter((object) => this.#isLostBySleep(object));
+  }
+
+  #losesAny(): boolean {
+    for (const object of this.#core.desired.objects()) if (this.#isLostBySleep(object)) return true;
+    return false;
+  }
+
+  #isLostBySleep(object: DesiredObject): boolean {
+    return !isRecoverable(object) && !this.#core.losses.has(object);
   }
 
   /** May the device go to sleep now? Throws GpuError EPERM that names objects and holders. */
   async check(): Promise<void> {
-    if (this.mode === "lose" || this.unrecoverable().length === 0) return;
+    if (this.mode === "lose" || !this.#losesAny()) return;
     if (this.mode === "veto") throw this.#veto();
     await this.#untilNone();
   }
@@ -43,7 +51,7 @@ export class PowerPolicy {
     let stop = (): void => {};
     const none = new Promise<void>((resolve) => {
       stop = onDestroyed.on(() => {
-        if (this.unrecoverable().length === 0) resolve();
+        if (!this.#losesAny()) resolve();
       });
     });
     try {
