@@ -45,9 +45,26 @@ export type TraceEvent =
 /** Where trace events go. `enabled` false lets hot paths skip the building of an event. */
 export interface Tracer {
   readonly enabled: boolean;
-  /** Takes an event. Must not throw. */
+  /** Takes an event. What it throws is nobody's to hear: see {@link unfailing}. */
   trace(event: TraceEvent): void;
 }
 
 /** Hears nothing, costs nothing. */
 export const silentTracer: Tracer = { enabled: false, trace: () => {} };
+
+/** The same tracer, but what it throws goes no further: a broken log must break nothing else. */
+export function unfailing(tracer: Tracer): Tracer {
+  if (tracer === silentTracer) return tracer;
+  return {
+    get enabled(): boolean {
+      return tracer.enabled;
+    },
+    trace: (event) => {
+      try {
+        tracer.trace(event);
+      } catch {
+        // There is nobody left to tell.
+      }
+    },
+  };
+}

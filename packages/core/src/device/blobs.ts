@@ -78,9 +78,11 @@ export function mapBlob(state: GpuState, lane: CommandLane): number {
   if (resource.mapOffset >= 0) return GpuReply.ERR_UNSPEC;
   const place = mapPlace(state, offset, blob.size);
   if (place < 0) return GpuReply.ERR_INVALID_PARAMETER;
+  const mapInfo = renderer.mapBlob(resourceId, state.window.subarray(offset, offset + blob.size));
+  if (mapInfo === null) return GpuReply.ERR_UNSPEC;
   resource.mapOffset = offset;
   state.maps.splice(place, 0, resource);
-  writeMapInfoReply(lane.reply, 0, renderer.mapBlob(resourceId, state.window.subarray(offset, offset + blob.size)));
+  writeMapInfoReply(lane.reply, 0, mapInfo);
   lane.replyBytes = MAP_INFO_REPLY_BYTES;
   return GpuReply.OK_MAP_INFO;
 }

@@ -4,6 +4,7 @@
  */
 import { MemoryRangeError } from "../memory/guest-memory.ts";
 import type { ScatterList } from "../memory/pages.ts";
+import { scatterBytes } from "../memory/scatter-list.ts";
 import {
   CONTEXT_INIT_CAPSET_MASK,
   CONTEXT_RINGS_MAX,
@@ -24,8 +25,9 @@ import {
   writeCapsetInfoReply,
 } from "../wire/gpu.gen.ts";
 import type { GpuState } from "./gpu-state.ts";
+import type { GuardedRenderer } from "./guards.ts";
 import type { CommandLane } from "./lane.ts";
-import type { GuestBytes, Renderer } from "./renderer.ts";
+import type { GuestBytes } from "./renderer.ts";
 import { Resource } from "./resource.ts";
 
 /** As QEMU's bound on SUBMIT_3D. */
@@ -54,7 +56,7 @@ export function command3d(state: GpuState, lane: CommandLane, type: number): num
 }
 
 /** Commands of a context that exists. */
-function contextCommand(state: GpuState, renderer: Renderer, lane: CommandLane, type: number): number {
+function contextCommand(state: GpuState, renderer: GuardedRenderer, lane: CommandLane, type: number): number {
   const contextId = lane.request[Header.CONTEXT_ID] ?? 0;
   if (!state.contexts.has(contextId)) return GpuReply.ERR_INVALID_CONTEXT_ID;
   if (type === GpuCommand.CTX_DESTROY) {
@@ -77,7 +79,7 @@ function isRingValid(state: GpuState, { request }: CommandLane): boolean {
   return ((request[Header.RING_INDEX] ?? 0) & 0xff) < CONTEXT_RINGS_MAX;
 }
 
-function capsetInfo(renderer: Renderer, lane: CommandLane): number {
+function capsetInfo(renderer: GuardedRenderer, lane: CommandLane): number {
   // A set that is not there is answered with zeros, as QEMU's 3D device does.
   const info = renderer.capsets[lane.request[6] ?? 0] ?? { id: 0, maxVersion: 0, maxSize: 0 };
   writeCapsetInfoReply(lane.reply, 0, info.id, info.maxVersion, info.maxSize);
@@ -85,19 +87,21 @@ function capsetInfo(renderer: Renderer, lane: CommandLane): number {
   return GpuReply.OK_CAPSET_INFO;
 }
 
-function capset(renderer: Renderer, lane: CommandLane): number {
+function capset(renderer: GuardedRenderer, lane: CommandLane): number {
   const { capsetId, capsetVersion } = readGetCapset(lane.request, 0);
   const info = renderer.capsets.find(({ id }) => id === capsetId);
   if (info === undefined || info.maxSize === 0 || capsetVersion > info.maxVersion)
     return GpuReply.ERR_INVALID_PARAMETER;
   // All of maxSize is the guest's to read: what the renderer does not fill is zero.
+  const contents = renderer.capset(capsetId, capsetVersion);
+  if (contents === null) return GpuReply.ERR_UNSPEC;
   const data = new Uint8Array(info.maxSize);
-  data.set(renderer.capset(capsetId, capsetVersion).subarray(0, info.maxSize));
+  data.set(contents.subarray(0, info.maxSize));
   lane.replyTail = data;
   return GpuReply.OK_CAPSET;
 }
 
-function createContext(state: GpuState, renderer: Renderer, lane: CommandLane): number {
+function createContext(state: GpuState, renderer: GuardedRenderer, lane: CommandLane): number {
   const contextId = lane.request[Header.CONTEXT_ID] ?? 0;
   if (contextId === 0 || state.contexts.has(contextId)) return GpuReply.ERR_INVALID_CONTEXT_ID;
   const parameters = readCtxCreate(lane.request, 0);
@@ -112,7 +116,7 @@ function createContext(state: GpuState, renderer: Renderer, lane: CommandLane): 
   return made;
 }
 
-function create3d(state: GpuState, renderer: Renderer, lane: CommandLane): number {
+function create3d(state: GpuState, renderer: GuardedRenderer, lane: CommandLane): number {
   const parameters = readResourceCreate3d(lane.request, 0);
   const { resourceId, format, width, height } = parameters;
   if (resourceId === 0 || state.resources.has(resourceId)) return GpuReply.ERR_INVALID_RESOURCE_ID;
@@ -124,7 +128,7 @@ function create3d(state: GpuState, renderer: Renderer, lane: CommandLane): numbe
   return made;
 }
 
-function transfer3d(state: GpuState, renderer: Renderer, lane: CommandLane, toHost: boolean): number {
+function transfer3d(state: GpuState, renderer: GuardedRenderer, lane: CommandLane, toHost: boolean): number {
   const transfer = readTransferHost3d(lane.request, 0);
   const contextId = lane.request[Header.CONTEXT_ID] ?? 0;
   if (contextId !== 0 && !state.contexts.has(contextId)) return GpuReply.ERR_INVALID_CONTEXT_ID;
@@ -147,7 +151,7 @@ function transfer3d(state: GpuState, renderer: Renderer, lane: CommandLane, toHo
 
 function guestBytes(state: GpuState, backing: ScatterList): GuestBytes {
   const access = state.backingAccess.use(backing);
-  const byteLength = backing.lengths.reduce((sum, length) => sum + length, 0);
+  const byteLength = scatterBytes(backing);
   return {
     byteLength,
     read: (offset, target) => access.gather(offset, target, 0, target.byteLength),
@@ -155,7 +159,7 @@ function guestBytes(state: GpuState, backing: ScatterList): GuestBytes {
   };
 }
 
-function submit(renderer: Renderer, lane: CommandLane, contextId: number): number {
+function submit(renderer: GuardedRenderer, lane: CommandLane, contextId: number): number {
   const { size } = readSubmit3d(lane.request, 0);
   if (size > SUBMIT_BYTES_MAX || size % 4 !== 0) return GpuReply.ERR_INVALID_PARAMETER;
   const commands = lane.copy(SUBMIT_3D_BYTES, size);

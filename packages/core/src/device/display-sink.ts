@@ -38,8 +38,9 @@ export interface CursorImage {
 }
 
 /**
- * Hears what the guest shows. Calls are synchronous, made in the middle of a command: a sink must not throw. It may
- * look at the pixels then or later, but not change them; it may call back into the device, even reset it.
+ * Hears what the guest shows. Calls are synchronous, made in the middle of a command. What a sink throws is traced, and the
+ * device goes on. It may look at the pixels then or later, but not change them; it may call back into the device, even
+ * reset it.
  */
 export interface DisplaySink {
   /** The output shows something else from now on, or nothing (null). */

@@ -113,7 +113,7 @@ export class VirtioGpuDevice implements DeviceModel {
 
   /** Tells another sink (or none) from now on, beginning with what is shown at the moment. */
   setSink(sink: DisplaySink | null): void {
-    this.#state.sink = sink;
+    this.#state.tell(sink);
     this.#present();
   }
 
@@ -273,7 +273,7 @@ export class VirtioGpuDevice implements DeviceModel {
     const reply = isRead ? controlCommand(state, lane) : GpuReply.ERR_UNSPEC;
     // The reply's buffer is the driver's again when it reset the device, or this queue, meanwhile.
     if (state.life !== life || queue.closed) return DEFERRED;
-    if (state.setup.renderer?.fence !== undefined) {
+    if (state.setup.renderer?.hasFences === true) {
       if (this.#defer(work, queue, reply) || state.life !== life || queue.closed) return DEFERRED;
     }
     return this.#answer(lane, sequence, reply);
@@ -317,7 +317,7 @@ export class VirtioGpuDevice implements DeviceModel {
       if (phase === "waiting" && state.life === life) this.#answerLate(lane, queue, sequence, reply);
       phase = "done";
     };
-    state.setup.renderer?.fence?.(lane.request[Header.CONTEXT_ID] ?? 0, ringIndex, signal);
+    state.setup.renderer?.fence(lane.request[Header.CONTEXT_ID] ?? 0, ringIndex, signal);
     if (isDone(phase) || state.life !== life) return false;
     phase = "waiting";
     state.pendingFences += 1;

@@ -27,6 +27,7 @@ import { ScatterAccess } from "../memory/scatter-list.ts";
 import type { DeviceHost } from "../virtio/device-model.ts";
 import { CURSOR_SIZE, BYTES_PER_PIXEL, type GpuFeature } from "../wire/gpu.ts";
 import type { DisplaySink } from "./display-sink.ts";
+import { GuardedSink } from "./guards.ts";
 import type { GpuSetup, DeviceOutput } from "./options.ts";
 import { PixelMemory } from "./pixel-memory.ts";
 import type { Resource } from "./resource.ts";
@@ -48,7 +49,7 @@ export class GpuState {
   readonly setup: GpuSetup;
   /** The host-visible region. */
   readonly window: Uint8Array;
-  sink: DisplaySink | null;
+  sink: GuardedSink | null = null;
   host: DeviceHost | null = null;
   /** For copies to and from backing. */
   access: ScatterAccess | null = null;
@@ -75,12 +76,17 @@ export class GpuState {
 
   constructor(setup: GpuSetup, sink: DisplaySink | null) {
     this.setup = setup;
-    this.sink = sink;
+    this.tell(sink);
     this.window = new Uint8Array(setup.hostVisibleBytes);
     this.outputs = [...setup.outputs];
     this.edids = setup.outputs.map((output) => setup.edidOf(output));
     this.cursors = setup.outputs.map(() => new Cursor());
     this.scanouts = setup.outputs.map(() => null);
+  }
+
+  /** Whom to tell from now on. */
+  tell(sink: DisplaySink | null): void {
+    this.sink = sink === null ? null : new GuardedSink(sink, this.setup.guard);
   }
 
   get memory(): GuestMemory {

@@ -3,11 +3,12 @@
  */
 import { GpuError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import { silentTracer, type Tracer } from "../base/tracer.ts";
+import { silentTracer, type Tracer, unfailing } from "../base/tracer.ts";
 import { ENTRIES_MAX, GpuFeature, MAX_SCANOUTS } from "../wire/gpu.ts";
 import { EDID_BLOCK_BYTES, EDID_BYTES_MAX, generateEdid } from "../wire/edid/index.ts";
 import { featureBit } from "../wire/virtio.ts";
 import type { DisplaySink } from "./display-sink.ts";
+import { Guard, GuardedRenderer } from "./guards.ts";
 import type { Renderer } from "./renderer.ts";
 
 /** A monitor on an output. */
@@ -92,7 +93,9 @@ export interface GpuSetup {
   readonly label: string;
   readonly tracer: Tracer;
   readonly random: Random | null;
-  readonly renderer: Renderer | null;
+  /** For what else is the embedder's. */
+  readonly guard: Guard;
+  readonly renderer: GuardedRenderer | null;
   /** Offered device-type feature bits. */
   readonly features: number;
   readonly limits: GpuLimits;
@@ -142,10 +145,14 @@ export function setUp(options: VirtioGpuDeviceOptions): GpuSetup {
   if (outputs.length < 1 || outputs.length > MAX_SCANOUTS) {
     throw new GpuError("EINVAL", `a device has 1 to ${MAX_SCANOUTS} outputs, not ${outputs.length}`);
   }
-  const renderer = options.renderer ?? null;
+  const label = options.label ?? "virtio-gpu device";
+  const tracer = unfailing(options.tracer ?? silentTracer);
+  const guard = new Guard(label, tracer);
+  const renderer = options.renderer === undefined ? null : new GuardedRenderer(options.renderer, guard);
   return {
-    label: options.label ?? "virtio-gpu device",
-    tracer: options.tracer ?? silentTracer,
+    label,
+    tracer,
+    guard,
     random: options.random ?? null,
     renderer,
     features: offeredFeatures(options),

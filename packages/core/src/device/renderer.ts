@@ -2,7 +2,8 @@
  * The seam to a 3D back end (VIRTIO 1.2 section 5.7.6.9 and blobs with host storage). The device checks ids and sizes,
  * keeps backing and scanouts, and hands the rest over.
  *
- * Methods that return a {@link RendererStatus} say what the guest is answered; they never throw on a guest's input.
+ * Methods that return a {@link RendererStatus} say what the guest is answered, and should not throw: then it is
+ * ERR_UNSPEC, and traced.
  */
 import type { CtxCreate, ResourceCreate3d, TransferHost3d } from "../wire/gpu.gen.ts";
 import type { GpuReply } from "../wire/gpu.ts";

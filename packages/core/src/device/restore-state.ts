@@ -216,7 +216,7 @@ function readCursor(reader: StateReader): Cursor {
 function readContexts(state: GpuState, reader: StateReader): ReadonlySet<number> {
   const contexts = reader.fieldOrNull("contexts");
   if (contexts === null) return new Set();
-  if (state.setup.renderer?.restore === undefined) return contexts.fail("need a renderer that can be restored");
+  if (state.setup.renderer?.canBeSaved !== true) return contexts.fail("need a renderer that can be restored");
   const ids = contexts.list("ids", state.setup.limits.contextsMax, (id) => id.integerSelf(1, U32_MAX));
   const unique = new Set(ids);
   return unique.size === ids.length ? unique : contexts.fail("have an id twice");
@@ -245,10 +245,10 @@ function restoreRenderer(state: GpuState, reader: StateReader, resources: Readon
   const contexts = reader.fieldOrNull("contexts");
   if (contexts === null) return hosted.length === 0 ? false : reader.fail("has no renderer for its resources");
   const saved = contexts.field("renderer");
-  const before = renderer?.save?.();
-  renderer?.restore?.(saved.value);
+  const before = renderer?.save();
+  renderer?.restore(saved.value);
   if (hosted.every(({ id }) => renderer?.hasResource(id) === true)) return true;
-  renderer?.restore?.(before);
+  renderer?.restore(before);
   mapAll(state, state.maps);
   return saved.fail("does not have all of the saved resources");
 }

@@ -134,7 +134,7 @@ function saveContexts(state: GpuState): SavedContexts | null {
   const ids = [...state.contexts];
   const hosted = [...state.resources.values()].filter(({ hasHostStorage }) => hasHostStorage);
   if (ids.length === 0 && hosted.length === 0) return null;
-  if (renderer?.save === undefined || renderer.restore === undefined) {
+  if (renderer?.canBeSaved !== true) {
     const sentence = `the renderer can't be saved: the guest has ${ids.length} contexts and ${hosted.length} resources in it`;
     throw new GpuError("ENOTSUP", sentence, { device: label });
   }

@@ -13,7 +13,7 @@
 import type { Clock } from "../base/clock.ts";
 import { GpuError } from "../base/errors.ts";
 import type { PowerClient } from "../base/power.ts";
-import { type Tracer, silentTracer } from "../base/tracer.ts";
+import { type Tracer, silentTracer, unfailing } from "../base/tracer.ts";
 import type { DmaMap, PageAllocator } from "../memory/pages.ts";
 import type { Transport } from "../virtio/transport.ts";
 import { BlobFlag, FALLBACK_MODE, Format, GPU_DEVICE_ID, GpuFeature, MAX_SCANOUTS, featureBit } from "../wire/index.ts";
@@ -438,7 +438,7 @@ function coreParts(options: VirtioGpuOptions): CoreParts {
     clock,
     allocator,
     dma,
-    tracer: options.tracer ?? silentTracer,
+    tracer: unfailing(options.tracer ?? silentTracer),
     deadlines: { ...DEADLINES, ...options.deadlines },
     withoutFeatures: (options.withoutFeatures ?? []).reduce((all, feature) => all | featureBit(feature), 0n),
     queueSizeMax: options.queueSizeMax ?? QUEUE_SIZE_MAX,

@@ -1,5 +1,5 @@
 /** The system's side of sleep: who is told, and the operations. Their ways are in hibernate.ts and suspend.ts. */
-import { type Clock, GpuError, type PowerClient, type Tracer } from "../base/index.ts";
+import { type Clock, GpuError, type PowerClient, type Tracer, unfailing } from "../base/index.ts";
 import { defaultDeadlines, OverdueCalls, type SleepDeadlines } from "./deadline.ts";
 import { DeviceList, type SuspendPolicy } from "./device-list.ts";
 import { continueFromImage, hibernate, type HibernateOptions, resumeAsImage, resumeFromImage } from "./hibernate.ts";
@@ -46,7 +46,7 @@ export class SystemSleep {
     this.#parts = {
       platform,
       clock,
-      tracer,
+      tracer: unfailing(tracer),
       deadlines: bounds,
       devices: new DeviceList(bounds),
       chain: new NotifierChain(),

@@ -19,7 +19,7 @@
  * | #processing | false whenever a state can be saved |
  */
 import { GpuError } from "../../base/errors.ts";
-import { type Tracer, silentTracer } from "../../base/tracer.ts";
+import { type Tracer, silentTracer, unfailing } from "../../base/tracer.ts";
 import type { GuestMemory } from "../../memory/guest-memory.ts";
 import { DeviceStatus, VirtioFeature, featureBit } from "../../wire/virtio.ts";
 import type { DeviceHost, DeviceModel } from "../device-model.ts";
@@ -93,7 +93,7 @@ export class VirtioDevice implements DeviceHost {
     this.configBytes = model.configBytes;
     this.#slots = model.queueSizes.map((sizeMax, index) => new QueueRegisterSet(index, sizeMax));
     this.queueCount = this.#slots.length;
-    this.#tracer = options.tracer ?? silentTracer;
+    this.#tracer = unfailing(options.tracer ?? silentTracer);
     model.attach(this);
   }
 
