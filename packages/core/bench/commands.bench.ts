@@ -21,8 +21,9 @@ import { machine, median, row } from "./machine.ts";
 const COMMANDS = 100_000;
 const ROUNDS = 7;
 
-async function session(): Promise<Session> {
-  const { driver } = machine();
+/** A session with one image, 1, that nothing shows. */
+export async function session(ramBytes: number = 64 << 20): Promise<Session> {
+  const { driver } = machine({ ramBytes });
   const deadlines = { commandMs: 5000, resetMs: 5000, freezeMs: 10_000, policyMs: 1000 };
   const tracer = driver.tracer;
   if (tracer === undefined) throw new Error("no tracer");
@@ -45,7 +46,7 @@ async function session(): Promise<Session> {
 }
 
 /** Commands a second with `perKick` of them in each kick. */
-function rate({ control }: Session, perKick: number): number {
+export function commandRate({ control }: Session, perKick: number): number {
   let answered = 0;
   const owner: CommandOwner = {
     replied: (_step, reply) => {
@@ -89,7 +90,7 @@ export async function rows(): Promise<readonly BenchRow[]> {
   const codec = await median(ROUNDS, codecRate);
   const result: BenchRow[] = [];
   for (const perKick of [32, 8, 1]) {
-    const value = await median(ROUNDS, () => rate(opened, perKick));
+    const value = await median(ROUNDS, () => commandRate(opened, perKick));
     const target = perKick === 32 ? { valueAtLeast: 1_000_000 } : {};
     result.push(
       row(`commands in process, ${perKick} per kick (against the codec alone)`, "commands/s", value, codec, target),

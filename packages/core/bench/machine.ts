@@ -44,7 +44,12 @@ export async function median(rounds: number, measure: () => Promise<number> | nu
   await measure();
   const values: number[] = [];
   for (let round = 0; round < rounds; round += 1) values.push(await measure());
-  return values.sort((a, b) => a - b)[rounds >> 1] ?? 0;
+  return middle(values);
+}
+
+/** The median of measurements. */
+export function middle(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 }
 
 /** A row with its ratio, and whether it met `at`: at least, or at most. */
