@@ -47,6 +47,8 @@ const RANGE_BYTES_MAX = LENGTH_REFUSED - 1;
  * memory. Neighbours are merged, which changes nothing but the time it takes to copy. Null when one is wrong.
  */
 export function packEntries(memory: GuestMemory, entries: Uint32Array, count: number): ScatterList | null {
+  // One entry is the most frequent case, and typed arrays are large objects.
+  if (count === 1) return packOne(memory, readMemoryEntryAddress(entries, 0), readMemoryEntryByteLength(entries, 0));
   let addresses = new Float64Array(count);
   let lengths = new Uint32Array(count);
   let used = 0;
@@ -56,7 +58,7 @@ export function packEntries(memory: GuestMemory, entries: Uint32Array, count: nu
     const word = index * (MEMORY_ENTRY_BYTES >> 2);
     const address = readMemoryEntryAddress(entries, word);
     const byteLength = readMemoryEntryByteLength(entries, word);
-    if (byteLength === 0 || byteLength === LENGTH_REFUSED || !memory.contains(address, byteLength)) return null;
+    if (!isMemory(memory, address, byteLength)) return null;
     const merged = length + byteLength;
     if (used > 0 && start + length === address && merged <= RANGE_BYTES_MAX && memory.contains(start, merged)) {
       length = merged;
@@ -73,4 +75,12 @@ export function packEntries(memory: GuestMemory, entries: Uint32Array, count: nu
     lengths = lengths.slice(0, used);
   }
   return { count: used, addresses, lengths };
+}
+
+function packOne(memory: GuestMemory, address: number, byteLength: number): ScatterList | null {
+  return isMemory(memory, address, byteLength) ? { count: 1, addresses: [address], lengths: [byteLength] } : null;
+}
+
+function isMemory(memory: GuestMemory, address: number, byteLength: number): boolean {
+  return byteLength !== 0 && byteLength !== LENGTH_REFUSED && memory.contains(address, byteLength);
 }

@@ -19,14 +19,16 @@ class MappingTable {
   // Mapped when a session ended: giving them back late is no mistake.
   readonly #ended: WeakSet<Pages> = new WeakSet();
 
-  /** Counts one more use; `make` resolves the first. */
-  add(pages: Pages, make: () => ScatterList): ScatterList {
+  /** Counts one more use of what is mapped; null: it is not. */
+  use(pages: Pages): ScatterList | null {
     const found = this.#live.get(pages);
-    if (found !== undefined) {
-      found.users += 1;
-      return found.list;
-    }
-    const list = make();
+    if (found === undefined) return null;
+    found.users += 1;
+    return found.list;
+  }
+
+  /** Counts the first use. */
+  add(pages: Pages, list: ScatterList): ScatterList {
     this.#live.set(pages, { list, users: 1 });
     return list;
   }
@@ -60,7 +62,7 @@ export class PhysicalDmaMap implements DmaMap {
   }
 
   map(pages: Pages): ScatterList {
-    return this.#table.add(pages, () => scatterListOfFrames(this.#frames.framesOf(pages)));
+    return this.#table.use(pages) ?? this.#table.add(pages, scatterListOfFrames(this.#frames.framesOf(pages)));
   }
 
   unmap(pages: Pages): void {
@@ -118,7 +120,8 @@ export class IommuDmaMap implements DmaMap {
   }
 
   map(pages: Pages): ScatterList {
-    return this.#table.add(pages, () => this.#enter(this.#frames.framesOf(pages), pages.byteLength));
+    const mapped = this.#table.use(pages);
+    return mapped ?? this.#table.add(pages, this.#enter(this.#frames.framesOf(pages), pages.byteLength));
   }
 
   unmap(pages: Pages): void {

@@ -52,8 +52,8 @@ export interface PageAllocator {
 /** A scatter list: `count` ranges of bus addresses, adjacent ones merged. */
 export interface ScatterList {
   readonly count: number;
-  readonly addresses: Float64Array;
-  readonly lengths: Uint32Array;
+  readonly addresses: ArrayLike<number>;
+  readonly lengths: ArrayLike<number>;
 }
 
 /** Makes pages visible to the device, for one session. */

@@ -24,9 +24,8 @@ export function scatterBytes(list: ScatterList): number {
 
 /** The scatter list of page frames in order, adjacent ones merged. */
 export function scatterListOfFrames(frames: readonly number[]): ScatterList {
-  const [only] = frames;
-  if (only !== undefined && frames.length === 1)
-    return { count: 1, addresses: Float64Array.of(only * PAGE_BYTES), lengths: Uint32Array.of(PAGE_BYTES) };
+  // Small buffers are many, and typed arrays are large objects.
+  if (frames.length === 1) return { count: 1, addresses: [(frames[0] ?? 0) * PAGE_BYTES], lengths: [PAGE_BYTES] };
   const addresses: number[] = [];
   const lengths: number[] = [];
   let end = -1;

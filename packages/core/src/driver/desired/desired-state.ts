@@ -31,9 +31,8 @@ export class DesiredState {
   nextFenceId: number = 1;
 
   /** Every object, contexts first. */
-  *objects(): Generator<DesiredObject> {
-    yield* this.contexts.values();
-    yield* this.resources.values();
+  objects(): readonly DesiredObject[] {
+    return [...this.contexts.values(), ...this.resources.values()];
   }
 
   /** The resources that some output shows or some cursor is made of. */

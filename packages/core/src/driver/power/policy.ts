@@ -27,12 +27,11 @@ export class PowerPolicy {
 
   /** Objects that a sleep would lose. */
   unrecoverable(): readonly DesiredObject[] {
-    return [...this.#core.desired.objects()].filter((object) => this.#isLostBySleep(object));
+    return this.#core.desired.objects().filter((object) => this.#isLostBySleep(object));
   }
 
   #losesAny(): boolean {
-    for (const object of this.#core.desired.objects()) if (this.#isLostBySleep(object)) return true;
-    return false;
+    return this.#core.desired.objects().some((object) => this.#isLostBySleep(object));
   }
 
   #isLostBySleep(object: DesiredObject): boolean {

@@ -21,7 +21,7 @@ import { assert } from "../../base/assert.ts";
 import type { RingMemory } from "../../memory/guest-memory.ts";
 import { DescriptorList, type DriverQueue } from "../../virtio/queue.ts";
 import { HEADER_BYTES } from "../../wire/index.ts";
-import { checkReply, type Reply } from "./reply.ts";
+import { checkReply, isSuccess, type Reply } from "./reply.ts";
 
 /** Bytes of one slot: a request of up to {@link SLOT_REQUEST_BYTES}, then a reply. */
 export const SLOT_BYTES = 256;
@@ -346,11 +346,11 @@ export class CommandQueue {
       reply.type = reply.byteLength >= HEADER_BYTES ? (reply.words[0] ?? 0) : 0;
       const command = this.#commands[slot] ?? 0;
       const fence = this.#fences[slot] ?? 0;
-      reply.error = checkReply(
-        { device: this.#parts.device, command, object: this.#objects[slot] ?? 0, fence },
-        reply.words,
-        reply.byteLength,
-      );
+      if (!isSuccess(command, fence, reply.words, reply.byteLength)) {
+        const { device } = this.#parts;
+        const expected = { device, command, object: this.#objects[slot] ?? 0, fence };
+        reply.error = checkReply(expected, reply.words, reply.byteLength);
+      }
     }
     if (this.#parts.tracer.enabled) this.#traceReply(slot, reply.type);
     return reply;

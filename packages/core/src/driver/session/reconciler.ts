@@ -39,7 +39,14 @@ import { type HostOffer, checkOffer } from "./offer.ts";
 import { noteExpired, noteFailure, noteSuccess } from "./outcome.ts";
 import { waitBeforeRetry } from "./reply-policy.ts";
 import type { Reply } from "./reply.ts";
-import { type Phase, nextContextStep, nextCursorStep, nextResourceStep, nextScanoutStep } from "./steps.ts";
+import {
+  type Phase,
+  type ResourceSurroundings,
+  nextContextStep,
+  nextCursorStep,
+  nextResourceStep,
+  nextScanoutStep,
+} from "./steps.ts";
 import { WorkList } from "./work-list.ts";
 
 /** What the reconciler tells of. All may be called from within a completion. */
@@ -86,11 +93,14 @@ export class Reconciler implements EntityListener {
   /** Resources that wait for a scanout or cursor to let go of them. */
   readonly #leaving: Set<HostResource> = new Set();
   readonly #cursorsWaiting: HostCursor[] = [];
+  /** One for all questions: there are many. */
+  readonly #around: ResourceSurroundings;
   #phase: Phase = "running";
   #ended: GpuError | null = null;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
+    this.#around = { phase: "running", inUse: false, awaited: false, isLost: false, uuids: parts.offer.uuids };
     this.scanouts = Array.from({ length: parts.outputs }, (_, index) => new HostScanout(this, index));
     this.cursors = Array.from({ length: parts.outputs }, (_, index) => new HostCursor(this, index));
   }
@@ -275,8 +285,12 @@ export class Reconciler implements EntityListener {
     }
     const isGoing = !host.wanted || isLost || this.#phase === "down";
     if (isGoing && inUse && host.created !== Fact.ABSENT) this.#leaving.add(host);
-    const { uuids } = this.#parts.offer;
-    return nextResourceStep(host, { phase: this.#phase, inUse, awaited, isLost, uuids });
+    const around = this.#around;
+    around.phase = this.#phase;
+    around.inUse = inUse;
+    around.awaited = awaited;
+    around.isLost = isLost;
+    return nextResourceStep(host, around);
   }
 
   #send(entity: HostEntity, step: Step): boolean {

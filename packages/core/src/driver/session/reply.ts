@@ -25,8 +25,20 @@ export interface Expectation {
   readonly fence: number;
 }
 
-/** Why this reply is no success, or null. `words` holds `byteLength` bytes that the device claims to have written. */
+/** Whether the reply to `command` says that it was done. `words` holds `byteLength` bytes that the device claims to have written. */
+export function isSuccess(command: number, fence: number, words: Uint32Array, byteLength: number): boolean {
+  const known = COMMANDS.get(command);
+  return (
+    byteLength >= HEADER_BYTES &&
+    byteLength >= (known?.replyBytes ?? HEADER_BYTES) &&
+    words[0] === (known?.reply ?? GpuReply.OK_NODATA) &&
+    (fence === 0 || echoesFence(words, fence))
+  );
+}
+
+/** Why this reply is no success, or null. */
 export function checkReply(expected: Expectation, words: Uint32Array, byteLength: number): GpuError | null {
+  if (isSuccess(expected.command, expected.fence, words, byteLength)) return null;
   const known = COMMANDS.get(expected.command);
   const facts = { device: expected.device, object: expected.object === 0 ? undefined : `resource ${expected.object}` };
   const name = commandName(expected.command);
@@ -38,15 +50,11 @@ export function checkReply(expected: Expectation, words: Uint32Array, byteLength
     return new GpuError("EPROTO", `the host answered ${name} without its fence ${expected.fence}`, facts);
   }
   if (type >= GpuReply.ERR_UNSPEC) return refusal(type, name, facts);
-  const wanted = known?.reply ?? GpuReply.OK_NODATA;
-  if (type !== wanted) {
+  if (type !== (known?.reply ?? GpuReply.OK_NODATA)) {
     return new GpuError("EPROTO", `the host answered ${name} with ${replyName(type)}`, { ...facts, reply: type });
   }
   const atLeast = known?.replyBytes ?? HEADER_BYTES;
-  if (byteLength < atLeast) {
-    return new GpuError("EPROTO", `the host cut its answer to ${name} to ${byteLength} of ${atLeast} bytes`, facts);
-  }
-  return null;
+  return new GpuError("EPROTO", `the host cut its answer to ${name} to ${byteLength} of ${atLeast} bytes`, facts);
 }
 
 function echoesFence(words: Uint32Array, fence: number): boolean {

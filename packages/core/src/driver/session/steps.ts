@@ -17,19 +17,19 @@ export type Phase = "running" | "down";
 
 /** What a resource's next step depends on besides itself. */
 export interface ResourceSurroundings {
-  readonly phase: Phase;
+  phase: Phase;
   /** Some scanout or cursor of the host shows it, or is about to. */
-  readonly inUse: boolean;
+  inUse: boolean;
   /** Some scanout waits to show it. */
-  readonly awaited: boolean;
+  awaited: boolean;
   /** Its contents are lost for good: it is not brought to any host. */
-  readonly isLost: boolean;
+  isLost: boolean;
   /** Whether this host assigns UUIDs. */
-  readonly uuids: boolean;
+  uuids: boolean;
 }
 
 /** The next command about a resource. */
-export function nextResourceStep(host: HostResource, around: ResourceSurroundings): Step {
+export function nextResourceStep(host: HostResource, around: Readonly<ResourceSurroundings>): Step {
   if (host.sent !== Step.NONE || host.failed !== null) return Step.NONE;
   if (!host.wanted || around.isLost) return towardsNothing(host, around);
   if (around.phase === "down" && isRecoverable(host.object)) return towardsNothing(host, around);
@@ -40,13 +40,13 @@ export function nextResourceStep(host: HostResource, around: ResourceSurrounding
   return towardsObject(host, around) || (around.uuids ? towardsUuid(host) : Step.NONE);
 }
 
-function towardsNothing(host: HostResource, around: ResourceSurroundings): Step {
+function towardsNothing(host: HostResource, around: Readonly<ResourceSurroundings>): Step {
   if (host.created === Fact.ABSENT || around.inUse) return Step.NONE;
   if (host.mapped === Fact.PRESENT || host.mapped === Fact.UNKNOWN) return Step.UNMAP;
   return Step.UNREF;
 }
 
-function towardsObject(host: HostResource, around: ResourceSurroundings): Step {
+function towardsObject(host: HostResource, around: Readonly<ResourceSurroundings>): Step {
   const { object } = host;
   switch (object.kind) {
     case "image2d":
@@ -61,7 +61,7 @@ function towardsObject(host: HostResource, around: ResourceSurroundings): Step {
 }
 
 /** Contents first, the wanted attachment last: a detached image's pixels are kept by the guest behind the scenes. */
-function towardsImage(host: HostResource, attached: boolean, around: ResourceSurroundings): Step {
+function towardsImage(host: HostResource, attached: boolean, around: Readonly<ResourceSurroundings>): Step {
   const isNeeded = attached || host.stale !== null || around.awaited;
   const step = towardsAttachment(host, isNeeded);
   if (step !== Step.NONE) return step;
