@@ -41,6 +41,17 @@ describe("a driver", () => {
     bench.expectNoErrors();
   });
 
+  it("keeps no timer while it has nothing to do", async () => {
+    const bench = await DriverBench.start();
+    const shown = await bench.show(0, 64, 48);
+    await bench.machine.clock.advance(50);
+    expect(bench.machine.clock.timers).toBe(0);
+    await bench.hibernate();
+    bench.expectShown(0, shown);
+    await bench.machine.clock.advance(50);
+    expect(bench.machine.clock.timers).toBe(0);
+  });
+
   it("moves a cursor that is hidden without waiting for a host that need not know", async () => {
     const bench = await DriverBench.start();
     await bench.run(bench.gpu.output(0).cursor.move(3, 4));

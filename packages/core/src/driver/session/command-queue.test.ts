@@ -179,6 +179,8 @@ describe("deadlines", () => {
   it("R-01 (a) leave the ring of a drained queue alone", async () => {
     const bench = new CommandBench({ deadlineMs: 100 });
     bench.send(new OwnerLog());
+    // So late that the watchdog goes off before it is taken off.
+    await bench.clock.advance(95);
     bench.complete(bench.take());
     let looks = 0;
     const { ring } = bench;
@@ -189,6 +191,44 @@ describe("deadlines", () => {
     };
     await bench.clock.advance(1000);
     expect([looks, bench.clock.timers]).toEqual([0, 0]);
+  });
+
+  it("are watched by no timer once all are answered, nor by one timer each", async () => {
+    const bench = new CommandBench({ deadlineMs: 5000 });
+    let timers = 0;
+    const after = bench.clock.after.bind(bench.clock);
+    bench.clock.after = (delayMs, callback) => {
+      timers += 1;
+      return after(delayMs, callback);
+    };
+    for (let round = 0; round < 1000; round += 1) {
+      bench.send(new OwnerLog());
+      bench.complete(bench.take());
+    }
+    expect(timers).toBeLessThanOrEqual(2);
+    expect(bench.clock.timers).toBeGreaterThan(0);
+    await bench.clock.advance(50);
+    expect(bench.clock.timers).toBe(0);
+    // The watch begins anew with the next one, and lasts as long as it needs it.
+    const owner = new OwnerLog();
+    bench.send(owner);
+    await bench.clock.advance(4999);
+    expect(owner.events).toEqual([]);
+    await bench.clock.advance(1);
+    expect(owner.events).toEqual(["expired 0: ETIMEDOUT"]);
+  });
+
+  it("stay watched while others come and go", async () => {
+    const bench = new CommandBench({ deadlineMs: 100 });
+    bench.send(new OwnerLog());
+    bench.complete(bench.take());
+    await bench.clock.advance(5);
+    const owner = new OwnerLog();
+    bench.send(owner);
+    await bench.clock.advance(99);
+    expect(owner.events).toEqual([]);
+    await bench.clock.advance(1);
+    expect(owner.events).toEqual(["expired 0: ETIMEDOUT"]);
   });
 
   it("R-08 (a) do not lose a late answer: its owner hears it, and the queue is alive again", async () => {

@@ -27,6 +27,8 @@ import { checkReply, isSuccess, type Reply } from "./reply.ts";
 export const SLOT_BYTES = 256;
 const SLOT_REQUEST_BYTES = 160;
 const SLOT_REPLY_BYTES = SLOT_BYTES - SLOT_REQUEST_BYTES;
+/** How long a queue is idle before its watchdog is taken off: a timer each time it empties would cost as much as a command. */
+const REST_MS = 20;
 
 /** Who asked for a command, and hears what became of it. `step` is the owner's own. */
 export interface CommandOwner {
@@ -112,6 +114,7 @@ export class CommandQueue {
   #closed: GpuError | null = null;
   #processing = false;
   #watchdog: CancelTimer | null = null;
+  #rest: CancelTimer | null = null;
   readonly #idle: Set<IdleWaiter> = new Set();
 
   constructor(parts: CommandQueueParts) {
@@ -258,7 +261,9 @@ export class CommandQueue {
       }
       this.#parts.onRoom();
     }
-    if (this.quiet) this.#wakeIdle();
+    if (!this.quiet) return;
+    this.#wakeIdle();
+    if (this.#watchdog !== null && this.#rest === null) this.#restSoon();
   }
 
   /** Resolves when nothing is outstanding and the completion work rests; ETIMEDOUT after `deadlineMs` (R-02, R-04, R-06). */
@@ -282,8 +287,9 @@ export class CommandQueue {
   close(error: GpuError): void {
     if (this.#closed !== null) return;
     this.#closed = error;
-    this.#watchdog?.();
-    this.#watchdog = null;
+    this.#takeOffWatchdog();
+    this.#rest?.();
+    this.#rest = null;
     for (const waiter of this.#idle) {
       waiter.cancel();
       waiter.reject(error);
@@ -403,6 +409,23 @@ export class CommandQueue {
       if (this.#outstanding === 0) return;
       this.#expireOverdue();
       this.#armWatchdog();
+    });
+  }
+
+  #takeOffWatchdog(): void {
+    this.#watchdog?.();
+    this.#watchdog = null;
+  }
+
+  /** An idle queue keeps no timer, so that nothing keeps an idle process alive. */
+  #restSoon(): void {
+    const sequence = this.#sequence;
+    this.#rest = this.#parts.clock.after(REST_MS, () => {
+      this.#rest = null;
+      // Busy: it comes back here when it empties.
+      if (this.#outstanding > 0) return;
+      if (this.#sequence === sequence) this.#takeOffWatchdog();
+      else this.#restSoon();
     });
   }
 
