@@ -52,6 +52,18 @@ describe("a driver", () => {
     expect(bench.machine.clock.timers).toBe(0);
   });
 
+  it("looks for changes of a polled device in the background alone", async () => {
+    const bench = await DriverBench.start({ transport: "pci", pci: { interrupts: "polled" } });
+    const shown = await bench.show(0, 64, 48);
+    const { clock } = bench.machine;
+    await clock.advance(250);
+    expect([clock.timers, clock.awaitedTimers]).toEqual([1, 0]);
+    await bench.hibernate();
+    bench.expectShown(0, shown);
+    await clock.advance(250);
+    expect([clock.timers, clock.awaitedTimers]).toEqual([1, 0]);
+  });
+
   it("moves a cursor that is hidden without waiting for a host that need not know", async () => {
     const bench = await DriverBench.start();
     await bench.run(bench.gpu.output(0).cursor.move(3, 4));

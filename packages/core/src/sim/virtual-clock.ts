@@ -7,7 +7,7 @@
  * chain of resolved promises stands in for it.
  */
 import { assert } from "../base/assert.ts";
-import type { CancelTimer, Clock } from "../base/clock.ts";
+import type { CancelTimer, Clock, TimerOptions } from "../base/clock.ts";
 
 /** Links of the chain that stands in for a turn: deeper chains of promises than this are not waited for. */
 const TURN_LINKS = 256;
@@ -38,6 +38,7 @@ export interface RunOptions {
 interface Timer {
   readonly dueMs: number;
   readonly sequence: number;
+  readonly background: boolean;
   callback: (() => void) | null;
 }
 
@@ -68,14 +69,19 @@ export class VirtualClock implements Clock {
     return this.#heap.length - this.#cancelled;
   }
 
+  /** Those of {@link timers} that somebody waits for: what would keep a process alive. */
+  get awaitedTimers(): number {
+    return this.#heap.filter(({ callback, background }) => callback !== null && !background).length;
+  }
+
   /** When the next timer is due, or null when there is none. */
   get nextMs(): number | null {
     return this.#peek()?.dueMs ?? null;
   }
 
-  after(delayMs: number, callback: () => void): CancelTimer {
+  after(delayMs: number, callback: () => void, { background = false }: TimerOptions = {}): CancelTimer {
     assert(delayMs >= 0, `a timer can't be due in ${delayMs} ms`);
-    const timer: Timer = { dueMs: this.#nowMs + delayMs, sequence: this.#sequence, callback };
+    const timer: Timer = { dueMs: this.#nowMs + delayMs, sequence: this.#sequence, background, callback };
     this.#sequence += 1;
     this.#activity += 1;
     this.#push(timer);

@@ -24,6 +24,7 @@ import type { CommandQueue } from "./command-queue.ts";
 import { CommandSender } from "./command-sender.ts";
 import { type SessionConfig, readSessionConfig } from "./config.ts";
 import { FenceTable } from "./fences.ts";
+import { RUNNING, registersAreOurs } from "./identity.ts";
 import { type BuiltQueue, buildQueues } from "./queues.ts";
 import { Reconciler, type ReconcilerParts } from "./reconciler.ts";
 import type { SessionMemory } from "./session-memory.ts";
@@ -32,7 +33,6 @@ import type { SessionMemory } from "./session-memory.ts";
 const CONFIG_POLL_MS = 100;
 /** How often it is asked for answers that did not come at once. */
 const QUEUE_POLL_MS = 1;
-const RUNNING = DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER | DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK;
 
 /** What a session tells its owner. */
 export interface SessionOwner {
@@ -305,16 +305,17 @@ export class Session {
     return this.control.outstanding + this.cursor.outstanding;
   }
 
-  /** Transports without interrupts: now and then, whether the configuration changed. */
+  /** Transports without interrupts: now and then, whether the configuration changed. Not what a process should live for. */
   #pollConfigLater(): void {
     const { transport, clock } = this.#parts;
     if (transport.completion !== "polled") return;
-    this.#configPoll = clock.after(CONFIG_POLL_MS, () => {
+    const look = (): void => {
       this.#guard(() => {
         if (!this.isSuspended && (transport.pollConfig() || this.needsReset())) this.#configInterrupt();
       });
       this.#pollConfigLater();
-    });
+    };
+    this.#configPoll = clock.after(CONFIG_POLL_MS, look, { background: true });
   }
 
   #onHung(error: GpuError): void {
@@ -329,7 +330,7 @@ export class Session {
   #lookAtHungHost(): void {
     if (this.ended !== null || !this.isHung) return;
     try {
-      if (!this.#registersAreOurs())
+      if (!registersAreOurs(this.#parts.transport, this.#queues))
         this.#fail(new GpuError("ESTALE", "the host was reset meanwhile", { device: this.label }));
     } catch (error) {
       if (!(error instanceof GpuError)) throw error;
@@ -363,7 +364,7 @@ export class Session {
   async verify(): Promise<boolean> {
     if (this.ended !== null) return false;
     try {
-      if (!this.#registersAreOurs()) return false;
+      if (!registersAreOurs(this.#parts.transport, this.#queues)) return false;
       await this.sender.send(
         { requestBytes: GET_DISPLAY_INFO_BYTES, replyBytes: DISPLAY_INFO_REPLY_BYTES, object: 0 },
         (u32, at) => writeHeader(u32, at, GpuCommand.GET_DISPLAY_INFO, 0, 0, 0, 0, 0),
@@ -373,23 +374,6 @@ export class Session {
       if (error instanceof GpuError) return false;
       throw error;
     }
-  }
-
-  #registersAreOurs(): boolean {
-    const { transport } = this.#parts;
-    if (transport.readStatus() !== RUNNING) return false;
-    return this.#queues.every(({ addresses: wanted }, queue) => {
-      const found = transport.readQueue(queue);
-      if (!found.enabled) return false;
-      const { addresses } = found;
-      return (
-        addresses === null ||
-        (addresses.size === wanted.size &&
-          addresses.descriptors === wanted.descriptors &&
-          addresses.driver === wanted.driver &&
-          addresses.device === wanted.device)
-      );
-    });
   }
 
   /**
