@@ -56,6 +56,8 @@ export interface HostGpu {
    * the resource's backing. Null where a host can't be asked: then what it holds is seen by showing it.
    */
   readonly held: (() => ReadonlyMap<number, Uint8Array>) | null;
+  /** The contexts that the host has; null where it can't be asked. */
+  readonly contexts: (() => ReadonlySet<number>) | null;
   /** Makes the host forget a resource, behind everybody's back; null where it can't be made to. */
   readonly forget: ((id: number) => void) | null;
   /** What may be made to go wrong at which command; null where nothing can. */

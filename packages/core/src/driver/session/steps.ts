@@ -111,9 +111,15 @@ export function nextScanoutStep(
   if (host.sent !== Step.NONE || host.failed !== null) return Step.NONE;
   const isShown = host.fact === Fact.PRESENT && sameScanout(host.shown, target);
   if (target === null) return isShown ? Step.NONE : Step.SHOW;
-  if (resource === undefined || !resource.wanted || !canBeShown(resource)) return Step.NONE;
-  if (!isShown) return Step.SHOW;
-  return host.unflushed === null ? Step.NONE : Step.FLUSH;
+  if (resource === undefined || !resource.wanted) return Step.NONE;
+  if (!isShown) return canBeShown(resource) ? Step.SHOW : Step.NONE;
+  return host.unflushed === null || !canBeFlushed(resource) ? Step.NONE : Step.FLUSH;
+}
+
+/** A host's own copy is flushed also when its backing was detached meanwhile. */
+function canBeFlushed(resource: HostResource): boolean {
+  const isImage = resource.object.kind === "image2d";
+  return isImage ? resource.created === Fact.PRESENT && resource.stale === null : canBeShown(resource);
 }
 
 /** Its pixels are on the host, or will be before the next command of the same queue. */

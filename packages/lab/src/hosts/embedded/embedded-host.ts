@@ -138,6 +138,8 @@ class EmbeddedGpu implements HostGpu {
     );
   };
 
+  readonly contexts = (): ReadonlySet<number> => new Set(this.#device.save().contexts?.ids);
+
   readonly forget = (id: number): void => {
     const device = this.#device;
     const saved = device.save();

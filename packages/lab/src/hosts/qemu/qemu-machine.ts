@@ -126,6 +126,7 @@ export class QemuMachineHost implements MachineHost {
 class QemuGpu implements HostGpu {
   readonly label: string;
   readonly held: null = null;
+  readonly contexts: null = null;
   readonly forget: null = null;
   readonly faults: null = null;
   readonly #host: QemuHost;

@@ -165,6 +165,11 @@ export class Scene {
     return this.#objects;
   }
 
+  /** How many outputs it shows something on. */
+  get outputs(): number {
+    return this.#outputs.length;
+  }
+
   /** Frames shown so far, in whichever process. */
   get frames(): number {
     return this.#frames;
@@ -197,6 +202,13 @@ export class Scene {
   /** Shows some frames. */
   async show(frames: number): Promise<void> {
     for (let frame = 0; frame < frames; frame += 1) await this.#frame();
+  }
+
+  /** What was shown last, after somebody else used an output. */
+  async showAgain(): Promise<void> {
+    for (const [index, { buffers }] of this.#outputs.entries()) {
+      await this.#parts.gpu.output(index).show(buffers[this.#frames % 2] ?? buffers[0]);
+    }
   }
 
   async #flow(): Promise<void> {

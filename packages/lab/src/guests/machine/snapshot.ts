@@ -1,0 +1,77 @@
+/**
+ * What an image holds of a machine: the pages that were in use, and as plain data what its application and its driver know
+ * of them.
+ */
+import { GpuError } from "@virtgpu/core/base";
+import type { SavedState } from "@virtgpu/core/driver";
+import { type GuestMemory, PAGE_BYTES, type PageAllocator } from "@virtgpu/core/memory";
+import * as v from "valibot";
+import type { SceneState } from "../../scenarios/scene/scene-state.ts";
+
+/** What is behind the snapshot's bytes. */
+export interface MachineState {
+  /** Of the machine: an image fits no other. */
+  readonly ramBytes: number;
+  readonly scene: SceneState;
+  readonly gpu: SavedState;
+}
+
+/** See the file's head. */
+export interface Snapshot {
+  readonly state: MachineState;
+  /** Frame numbers, upwards. */
+  readonly frames: readonly number[];
+  /** Their contents, one after the other. */
+  readonly bytes: Uint8Array;
+}
+
+/** Takes a snapshot. Nothing in the guest may run meanwhile. */
+export function takeSnapshot(memory: GuestMemory, allocator: PageAllocator, state: MachineState): Snapshot {
+  const frames = usedFrames(allocator);
+  const bytes = new Uint8Array(frames.length * PAGE_BYTES);
+  for (const { at, first, count } of runsOf(frames)) {
+    memory.read(first * PAGE_BYTES, bytes.subarray(at * PAGE_BYTES, (at + count) * PAGE_BYTES));
+  }
+  return { state, frames, bytes };
+}
+
+/** Frames that somebody was given, upwards. */
+export function usedFrames(allocator: PageAllocator): readonly number[] {
+  return allocator
+    .save()
+    .flatMap(({ frames }) => frames)
+    .sort((one, other) => one - other);
+}
+
+/** A run of adjacent frames; `at`: how many frames come before it. */
+export interface FrameRun {
+  readonly at: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Adjacent frames together. */
+export function runsOf(frames: readonly number[]): readonly FrameRun[] {
+  const runs: { at: number; first: number; count: number }[] = [];
+  for (const [at, frame] of frames.entries()) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.first + last.count === frame) last.count += 1;
+    else runs.push({ at, first: frame, count: 1 });
+  }
+  return runs;
+}
+
+const shape = v.looseObject({ ramBytes: v.number(), scene: v.unknown(), gpu: v.unknown() });
+
+/** What an image says of its machine, for parts that check it further. Throws GpuError EINVAL. */
+export function readMachineState(value: unknown, ramBytes: number): { readonly scene: unknown; readonly gpu: unknown } {
+  const result = v.safeParse(shape, value);
+  if (!result.success) throw new GpuError("EINVAL", "the image holds no machine of this program");
+  if (result.output.ramBytes !== ramBytes) {
+    throw new GpuError(
+      "EINVAL",
+      `the image is of a machine with ${result.output.ramBytes >> 20} MiB of memory, this one has ${ramBytes >> 20}`,
+    );
+  }
+  return { scene: result.output.scene, gpu: result.output.gpu };
+}
