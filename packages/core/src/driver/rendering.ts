@@ -240,7 +240,7 @@ export class Rendering {
       kind: "resource3d",
       id,
       key: options.key ?? null,
-      holder: options.holder ?? context.name,
+      holder: options.holder ?? context.holder,
       uuidWanted: false,
       contextId: context.id,
       parameters,
@@ -277,7 +277,7 @@ export class Rendering {
       kind: "hostBlob",
       id,
       key: options.key ?? null,
-      holder: options.holder ?? context.name,
+      holder: options.holder ?? context.holder,
       uuidWanted: false,
       blobMemory,
       byteLength,
@@ -351,6 +351,11 @@ export class RenderContext {
   /** As given, or made of the id. */
   get name(): string {
     return this.#object.name;
+  }
+
+  /** Who is named when it stands in the way of a sleep. */
+  get holder(): string {
+    return this.#object.holder;
   }
 
   /** Why it is lost; null while it is not. */

@@ -193,6 +193,16 @@ describe("the veto is by use", () => {
     bench.expectNoErrors();
   });
 
+  it("R-24 (b) names the context's holder where a resource has none of its own", async () => {
+    const bench = await start();
+    const context = await bench.run(bench.gpu.rendering.createContext({ name: "glxgears", holder: "pid 7" }));
+    expect(context.holder).toBe("pid 7");
+    await bench.run(bench.gpu.rendering.createResource(context, PARAMETERS));
+    await blobOf(bench, context);
+    const veto = bench.run(bench.gpu.power.notify("HIBERNATION_PREPARE"));
+    await expect(veto).rejects.toMatchObject({ code: "EPERM", holders: ["pid 7"] });
+  });
+
   it("R-24 (c) an aborted sleep has lost nothing yet", async () => {
     const bench = await start({ policy: "lose" });
     const context = await contextOf(bench);
