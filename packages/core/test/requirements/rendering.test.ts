@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MemoryRenderer, type VirtioGpuDeviceOptions } from "../../src/device/index.ts";
 import type { RenderContext, RenderResource } from "../../src/driver/index.ts";
 import { SeededRandom } from "../../src/sim/seeded-random.ts";
-import { BlobFlag, BlobMemory, GpuCommand } from "../../src/wire/index.ts";
+import { BlobFlag, BlobMemory, DeviceStatus, GpuCommand, VirtioFeature } from "../../src/wire/index.ts";
 import { DriverBench, type BenchOptions } from "../support/driver-bench.ts";
 
 /** Something in the renderer's language. */
@@ -163,6 +163,43 @@ describe("the veto is by use", () => {
     await bench.run(bench.gpu.rendering.createResource(context, PARAMETERS));
     await expect(bench.run(bench.gpu.power.notify("HIBERNATION_PREPARE"))).rejects.toMatchObject({ code: "EPERM" });
     bench.expectNoErrors();
+  });
+
+  it("R-24 (a) VIRTIO_F_SUSPEND is no word of the platform's, which may reset the device in S3; No_Soft_Reset is", async () => {
+    const trusting = await DriverBench.start({ device: deviceOf(), transport: "pci", pci: { noSoftReset: true } });
+    const wary = await start();
+    for (const bench of [trusting, wary]) {
+      expect(bench.gpu.hasFeature(VirtioFeature.SUSPEND)).toBe(true);
+      const context = await contextOf(bench);
+      const resource = await bench.run(bench.gpu.rendering.createResource(context, PARAMETERS));
+      const { power } = bench.gpu;
+      if (bench === wary) {
+        await expect(bench.run(power.notify("SUSPEND_PREPARE"))).rejects.toMatchObject({ code: "EPERM" });
+        await expect(bench.freeze("SUSPEND")).rejects.toMatchObject({ code: "EPERM" });
+        expect([bench.gpu.state, resource.lost]).toEqual(["running", null]);
+        resource.destroy();
+      }
+      await bench.run(power.notify("SUSPEND_PREPARE"));
+      await bench.freeze("SUSPEND");
+      expect(bench.host.machinery.status & DeviceStatus.SUSPEND).not.toBe(0);
+      bench.host.wakeFromS3();
+      expect(await bench.restore("RESUME")).toMatchObject({ lost: [] });
+      await bench.run(power.notify("POST_SUSPEND"));
+      bench.expectNoErrors();
+    }
+  });
+
+  it("R-24 (c) with the policy lose and VIRTIO_F_SUSPEND nothing is lost that the host still has at the wake", async () => {
+    for (const isReset of [false, true]) {
+      const bench = await start({ policy: "lose" });
+      const resource = await bench.run(bench.gpu.rendering.createResource(await contextOf(bench), PARAMETERS));
+      await bench.run(bench.gpu.power.notify("SUSPEND_PREPARE"));
+      await bench.freeze("SUSPEND");
+      if (isReset) bench.host.wakeFromS3();
+      const { lost } = await bench.restore("RESUME");
+      expect(lost.map(({ object }) => object)).toEqual(isReset ? [`resource ${resource.id}`] : []);
+      expect(resource.lost?.code).toBe(isReset ? "ENOTRECOVERABLE" : undefined);
+    }
   });
 
   it("R-24 (b) the veto names what is in the way and who holds it", async () => {

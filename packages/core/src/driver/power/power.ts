@@ -42,12 +42,18 @@ export class GpuPower implements PowerClient {
     return this.#core.label;
   }
 
-  /** Whether the host's objects outlive S3: then nothing is lost, and nothing has to be vetoed. */
+  /**
+   * Whether the host's objects outlive S3 for certain: then nothing has to be vetoed. Only No_Soft_Reset says so; with
+   * VIRTIO_F_SUSPEND alone the device keeps its word, and the platform may reset it all the same.
+   */
   get keepsStateInSuspend(): boolean {
     const { session, parts } = this.#core;
-    return (
-      session !== null && (session.hasFeature(VirtioFeature.SUSPEND) || parts.transport.power?.noSoftReset === true)
-    );
+    return session !== null && parts.transport.power?.noSoftReset === true;
+  }
+
+  /** Whether it can go to sleep with everything it has, which the wake then finds, or not. */
+  get #canRest(): boolean {
+    return this.keepsStateInSuspend || this.#core.session?.hasFeature(VirtioFeature.SUSPEND) === true;
   }
 
   // --- Notifier ---
@@ -109,11 +115,11 @@ export class GpuPower implements PowerClient {
   async #putDown(session: Session, message: FreezeMessage): Promise<void> {
     session.reconciler.failWaiters(new GpuError("ECANCELED", "overtaken by a freeze", { device: this.name }));
     if (message === "HIBERNATE") return this.#powerOff(session);
-    const keeps = message === "SUSPEND" && this.keepsStateInSuspend;
-    if (!keeps && message !== "QUIESCE") await this.#policy.check();
+    const rests = message === "SUSPEND" && this.#canRest;
+    if (!(rests && this.keepsStateInSuspend) && message !== "QUIESCE") await this.#policy.check();
     const budget = this.#budget();
     await budget(session.reconciler.urgentDone(), "flush what is shown");
-    if (keeps) return this.#suspend(session, budget);
+    if (rests) return this.#suspend(session, budget);
     session.reconciler.takeDown();
     await budget(session.reconciler.allDone(), "take its objects back");
     await this.#drain(session, budget);

@@ -394,7 +394,8 @@ export class Session {
 
   /**
    * After {@link drain}: the device keeps everything and does nothing, by VIRTIO_F_SUSPEND where negotiated (1.4, 2.1.1),
-   * else by D3hot with No_Soft_Reset. No interrupt is listened to from now on (R-01).
+   * and by D3hot with No_Soft_Reset, without which a platform may reset it all the same. No interrupt is listened to from
+   * now on (R-01).
    */
   async suspend(): Promise<void> {
     const { transport, clock, resetDeadlineMs } = this.#parts;
@@ -402,7 +403,7 @@ export class Session {
     this.isSuspended = true;
     try {
       if (this.hasFeature(VirtioFeature.SUSPEND)) await suspendDevice(transport, clock, resetDeadlineMs);
-      else transport.power?.enterD3hot();
+      if (transport.power?.noSoftReset === true) transport.power.enterD3hot();
     } catch (error) {
       this.isSuspended = false;
       this.#listen();
@@ -415,9 +416,11 @@ export class Session {
     const { transport, clock, resetDeadlineMs } = this.#parts;
     if (this.ended !== null) return false;
     try {
-      if (!this.hasFeature(VirtioFeature.SUSPEND)) transport.power?.enterD0();
-      else if (!this.#isStillSuspended()) return false;
-      else await resumeDevice(transport, clock, resetDeadlineMs);
+      transport.power?.enterD0();
+      if (this.hasFeature(VirtioFeature.SUSPEND)) {
+        if (!this.#isStillSuspended()) return false;
+        await resumeDevice(transport, clock, resetDeadlineMs);
+      }
       this.isSuspended = false;
       this.#isDraining = false;
       this.#listen();
