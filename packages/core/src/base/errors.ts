@@ -15,6 +15,9 @@
  * | ENOTSUP | the device or its negotiated features do not offer this | ask `gpu.features` first |
  * | ENOTRECOVERABLE | the object's contents are lost for good | destroy it and create it anew |
  * | ECANCELED | overtaken by a later request | nothing |
+ * | ENOSPC | the disk is full (files of states and images) | make room, then retry |
+ * | EACCES | a file or folder may not be read or written | mend its permissions, or choose another |
+ * | ENOENT | there is no such file or folder | mend the path |
  */
 export type ErrorCode =
   | "ETIMEDOUT"
@@ -28,7 +31,10 @@ export type ErrorCode =
   | "EPROTO"
   | "ENOTSUP"
   | "ENOTRECOVERABLE"
-  | "ECANCELED";
+  | "ECANCELED"
+  | "ENOSPC"
+  | "EACCES"
+  | "ENOENT";
 
 /** Facts that an error carries besides its sentence. */
 export interface ErrorFacts {
