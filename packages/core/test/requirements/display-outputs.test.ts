@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import type { RestoreMessage } from "../../src/base/power.ts";
 import type { VirtioGpuDeviceOptions } from "../../src/device/index.ts";
 import type { GpuBuffer, HotplugEvent } from "../../src/driver/index.ts";
+import type { BootDriver } from "../../src/sim/boot-driver.ts";
 import type { RegisterLies } from "../../src/sim/faults/faulty-transport.ts";
 import { SeededRandom } from "../../src/sim/seeded-random.ts";
-import { GpuConfig } from "../../src/wire/index.ts";
+import { GpuCommand, GpuConfig } from "../../src/wire/index.ts";
 import { type BenchOptions, DriverBench, paint, rgbaOf } from "../support/driver-bench.ts";
 import { moveTo } from "../support/other-host.ts";
 import { FakeExporter, SCENE_DEVICE, drawScene, expectHeld, expectScene } from "../support/scene.ts";
@@ -16,6 +17,19 @@ const WALL: VirtioGpuDeviceOptions = {
   blob: true,
   random: new SeededRandom(5),
 };
+
+/** A boot driver's cursor on every output, in a resource of this id. */
+async function pointEverywhere(bench: DriverBench, boot: BootDriver, resourceId: number): Promise<void> {
+  const at = { x: 8, y: 8, hotX: 0, hotY: 0 };
+  await bench.run(boot.lightUp({ scanoutId: 0, resourceId, width: 64, height: 64, colour: 0xff_ff_ff }));
+  for (const scanoutId of [0, 1, 2, 3]) {
+    await bench.run(boot.send({ op: "updateCursor", scanoutId, resourceId, ...at }));
+  }
+}
+
+function visibleCursors(bench: DriverBench): readonly boolean[] {
+  return bench.host.device.save().cursors.map(({ visible }) => visible);
+}
 
 interface Rect {
   readonly x: number;
@@ -130,6 +144,36 @@ describe("every output after a sleep", () => {
       bench.expectNoErrors();
     },
   );
+
+  it.each(["drops", "keeps"] as const)(
+    "R-39 (b) loses the cursor that a boot kernel's driver left there, on a host that %s resources over a reset",
+    async (variant) => {
+      const bench = await DriverBench.start({ device: WALL, variant });
+      await bench.show(0, 64, 48);
+      const arrow = await bench.buffer(64, 64);
+      await bench.run(bench.gpu.output(0).cursor.set(arrow));
+      await bench.freeze();
+      await pointEverywhere(bench, await bench.run(bench.machine.startBootDriver()), 900);
+      expect(visibleCursors(bench)).toEqual([true, true, true, true]);
+      const { count } = bench.host.commands;
+      expect(await bench.restore()).toMatchObject({ lost: [] });
+      await bench.machine.clock.settle();
+      expect(visibleCursors(bench)).toEqual([true, false, false, false]);
+      // One command a cursor is all that it costs.
+      const types = bench.host.commands.log(count).map(({ type }) => type);
+      expect(types.filter((type) => type === GpuCommand.UPDATE_CURSOR)).toHaveLength(WALL.outputs?.length ?? 0);
+      bench.expectNoErrors();
+    },
+  );
+
+  it("R-39 (b) loses the firmware's cursor once a host proves to keep things", async () => {
+    const bench = new DriverBench({ device: WALL, variant: "keeps" });
+    await pointEverywhere(bench, await bench.run(bench.machine.startBootDriver()), 1);
+    await bench.probe();
+    await bench.show(1, 64, 48);
+    await bench.machine.clock.settle();
+    expect(visibleCursors(bench)).toEqual([false, false, false, false]);
+  });
 
   it("R-39 (c) belongs to the layout that there was: one desktop over several monitors, seeded moves, many sleeps", async () => {
     const bench = await DriverBench.start({ device: WALL });

@@ -68,8 +68,8 @@ describe("a restore", () => {
     bench.replaceHost();
     const before = bench.host.commands.count;
     await bench.restore();
-    // Two questions about displays besides, and the output off for certain: nothing is left for somebody to kick.
-    expect(bench.host.commands.count - before).toBe(303);
+    // Two questions about displays besides, output and cursor off for certain: nothing is left for somebody to kick.
+    expect(bench.host.commands.count - before).toBe(304);
     await bench.freeze("HIBERNATE");
     bench.expectNoErrors();
   });

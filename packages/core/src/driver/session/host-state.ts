@@ -197,6 +197,8 @@ export class HostScanout extends Entity {
 export class HostCursor extends Entity {
   readonly kind = "cursor" as const;
   readonly index: number;
+  /** UNKNOWN until a command about it was taken, where the host may show one of an older life. */
+  fact: Fact = Fact.PRESENT;
   shown: DesiredCursor = NO_CURSOR;
   showing: DesiredCursor = NO_CURSOR;
   /** The picture that the host took is older than its resource. */

@@ -27,6 +27,7 @@ export function noteSuccess(entity: HostEntity, step: Step): void {
       return scanoutSucceeded(entity, step);
     case "cursor":
       entity.shown = entity.showing;
+      entity.fact = Fact.PRESENT;
       return;
   }
 }

@@ -139,9 +139,12 @@ export class Reconciler implements EntityListener {
     this.#parts.pumpSoon();
   }
 
-  /** Whoever drove the device meanwhile may have lit outputs, and a host that keeps things shows them still. */
+  /**
+   * Whoever drove the device meanwhile may have lit outputs, and a host that keeps things shows them still (R-30, R-39).
+   * Its cursors outlive a reset on QEMU too.
+   */
   doubtOutputs(): void {
-    for (const scanout of this.scanouts) scanout.fact = Fact.UNKNOWN;
+    for (const viewer of [...this.scanouts, ...this.cursors]) viewer.fact = Fact.UNKNOWN;
   }
 
   /** Nothing recoverable is to be on the host: scanouts and cursors off, then resources, newest first (QEMU's list is quadratic). */
@@ -338,13 +341,14 @@ export class Reconciler implements EntityListener {
     if (step === Step.ASSIGN_UUID || step === Step.MAP) this.#parts.listener.onAnswer(host, step, words);
   }
 
-  /** On "exists": scanouts that we believe dark may be lit too. */
+  /** On "exists": scanouts that we believe dark, and cursors that we believe hidden, may be there too. */
   #hostKeepsThings(): void {
     if (this.hostKeeps) return;
     this.hostKeeps = true;
-    for (const scanout of this.scanouts) {
-      if (scanout.shown === null && scanout.sent === Step.NONE) scanout.fact = Fact.UNKNOWN;
-      this.#work.touch(scanout, true);
+    for (const viewer of [...this.scanouts, ...this.cursors]) {
+      const isBlank = viewer.kind === "scanout" ? viewer.shown === null : viewer.shown.object === 0;
+      if (isBlank && viewer.sent === Step.NONE) viewer.fact = Fact.UNKNOWN;
+      this.#work.touch(viewer, true);
     }
   }
 

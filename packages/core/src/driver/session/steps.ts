@@ -135,7 +135,7 @@ export function nextCursorStep(host: HostCursor, target: DesiredCursor, resource
   if (host.sent !== Step.NONE || host.failed !== null) return Step.NONE;
   const { shown } = host;
   const isSameImage = shown.object === target.object && shown.hotX === target.hotX && shown.hotY === target.hotY;
-  if (target.object === 0) return shown.object === 0 ? Step.NONE : Step.CURSOR_IMAGE;
+  if (target.object === 0) return shown.object === 0 && host.fact === Fact.PRESENT ? Step.NONE : Step.CURSOR_IMAGE;
   if (resource === undefined || !resource.wanted || !resource.hasPixels || resource.uploading !== null)
     return Step.NONE;
   if (!isSameImage || host.imageStale) return Step.CURSOR_IMAGE;
