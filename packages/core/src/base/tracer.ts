@@ -10,6 +10,9 @@ export type TraceEvent =
       readonly sequence: number;
       readonly type: number;
       readonly object: number;
+      /** The request, and the bytes that its reply may have; of a {@link Tracer.detailed} tracer only. */
+      readonly request?: Uint8Array;
+      readonly capacity?: number;
     }
   | {
       readonly kind: "reply";
@@ -18,7 +21,10 @@ export type TraceEvent =
       readonly sequence: number;
       readonly type: number;
       readonly reply: number;
+      /** What the device wrote of its reply; of a {@link Tracer.detailed} tracer only. */
+      readonly bytes?: Uint8Array;
     }
+  | { readonly kind: "session"; readonly device: string; readonly features: bigint; readonly outputs: number }
   | { readonly kind: "kick"; readonly device: string; readonly queue: "control" | "cursor" }
   | {
       readonly kind: "phase";
@@ -45,6 +51,8 @@ export type TraceEvent =
 /** Where trace events go. `enabled` false lets hot paths skip the building of an event. */
 export interface Tracer {
   readonly enabled: boolean;
+  /** Wants requests and replies byte by byte. False unless given. */
+  readonly detailed?: boolean;
   /** Takes an event. What it throws is nobody's to hear: see {@link unfailing}. */
   trace(event: TraceEvent): void;
 }
@@ -58,6 +66,9 @@ export function unfailing(tracer: Tracer): Tracer {
   return {
     get enabled(): boolean {
       return tracer.enabled;
+    },
+    get detailed(): boolean {
+      return tracer.detailed === true;
     },
     trace: (event) => {
       try {

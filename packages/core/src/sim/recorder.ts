@@ -146,6 +146,8 @@ export function renderEvent(event: TraceEvent): string {
     }
     case "reply":
       return `${event.queue} ${event.sequence} ${commandName(event.type)} -> ${replyName(event.reply)}`;
+    case "session":
+      return `session with features 0x${event.features.toString(16)}, ${event.outputs} outputs`;
     case "kick":
       return `${event.queue} kick`;
     case "phase":

@@ -3,7 +3,6 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CommandBench, OwnerLog, okReply } from "../../../test/support/command-bench.ts";
 import { GpuError } from "../../base/errors.ts";
-import { Recorder } from "../../sim/recorder.ts";
 import { Chain } from "../../virtio/queue.ts";
 import { GpuCommand, GpuReply } from "../../wire/index.ts";
 
@@ -468,25 +467,5 @@ describe("a reply", () => {
     expect(chain.writableBytes).toBe(0);
     bench.complete(chain, [], 0);
     expect(owner.replies[0]).toMatchObject({ type: 0, byteLength: 0, error: null });
-  });
-
-  it("is traced with the sequence of its command", () => {
-    const recorder = new Recorder();
-    const bench = new CommandBench({ tracer: recorder });
-    bench.send(new OwnerLog(), { object: 9 });
-    bench.send(new OwnerLog());
-    const [first, second] = bench.takeAll();
-    bench.complete(second, okReply(GpuReply.ERR_UNSPEC));
-    bench.complete(first);
-    expect(recorder.render()).toBe(
-      [
-        "control 0 RESOURCE_FLUSH of resource 9",
-        "control kick",
-        "control 1 RESOURCE_FLUSH",
-        "control kick",
-        "control 1 RESOURCE_FLUSH -> ERR_UNSPEC",
-        "control 0 RESOURCE_FLUSH -> OK_NODATA",
-      ].join("\n"),
-    );
   });
 });

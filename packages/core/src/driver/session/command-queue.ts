@@ -469,7 +469,8 @@ export class CommandQueue {
 
   #traceCommand(type: number, object: number): void {
     const { tracer, device, name } = this.#parts;
-    tracer.trace({ kind: "command", device, queue: name, sequence: this.#sequence, type, object });
+    const bytes = tracer.detailed === true ? { request: this.#requestCopy(), capacity: this.#beginReplyBytes } : {};
+    tracer.trace({ kind: "command", device, queue: name, sequence: this.#sequence, type, object, ...bytes });
   }
 
   #traceReply(slot: number, reply: number): void {
@@ -481,6 +482,17 @@ export class CommandQueue {
       sequence: this.#sequences[slot] ?? 0,
       type: this.#commands[slot] ?? 0,
       reply,
+      ...(tracer.detailed === true ? { bytes: this.#replyCopy() } : {}),
     });
+  }
+
+  #requestCopy(): Uint8Array {
+    const { buffer, byteOffset } = this.u32;
+    return new Uint8Array(buffer, byteOffset + 4 * this.at, this.#requestBytes).slice();
+  }
+
+  #replyCopy(): Uint8Array {
+    const { words, byteLength } = this.#reply;
+    return new Uint8Array(words.buffer, words.byteOffset, byteLength).slice();
   }
 }
