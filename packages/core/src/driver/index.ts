@@ -20,11 +20,11 @@ export type { UnrecoverablePolicy } from "./power/policy.ts";
 export type { DriverState } from "./power/state.ts";
 export {
   type Box,
-  type HostCapset,
   type ContextOptions,
   RenderContext,
   Rendering,
   type Transfer3d,
 } from "./rendering.ts";
 export { RenderResource } from "./render-resource.ts";
+export type { HostCapset } from "./session/capsets.ts";
 export type { Fence } from "./session/fences.ts";

@@ -6,12 +6,10 @@
 import { GpuError } from "../base/errors.ts";
 import {
   BlobMemory,
-  CAPSET_INFO_REPLY_BYTES,
   CAPSET_REPLY_BYTES,
   CONTEXT_RINGS_MAX,
   CTX_ATTACH_RESOURCE_BYTES,
   GET_CAPSET_BYTES,
-  GET_CAPSET_INFO_BYTES,
   GET_DISPLAY_INFO_BYTES,
   DISPLAY_INFO_REPLY_BYTES,
   GpuCommand,
@@ -23,11 +21,9 @@ import {
   highWord,
   lowWord,
   readBytes,
-  readCapsetInfoReply,
   writeBytes,
   writeCtxResource,
   writeGetCapset,
-  writeGetCapsetInfo,
   writeHeader,
   writeSubmit3d,
   writeTransferHost3d,
@@ -45,18 +41,11 @@ import { HostWindow } from "./host-window.ts";
 import { Listeners, type Signal } from "./listeners.ts";
 import type { PowerPolicy } from "./power/policy.ts";
 import { RenderResource } from "./render-resource.ts";
+import { type HostCapset, readCapsets } from "./session/capsets.ts";
 import type { Fence } from "./session/fences.ts";
 import { Fact } from "./session/host-state.ts";
 import type { Session } from "./session/session.ts";
 import { keyOf } from "./waiters.ts";
-
-/** A capability set that the host offers. */
-export interface HostCapset {
-  readonly id: number;
-  readonly versionMax: number;
-  /** Bytes of its data at most. */
-  readonly byteLengthMax: number;
-}
 
 /** What {@link Rendering.createContext} makes. */
 export interface ContextOptions {
@@ -119,7 +108,7 @@ export class Rendering {
 
   /** The capability sets, asked anew. Throws ENOTSUP, EBUSY while the device sleeps. */
   async capsets(): Promise<readonly HostCapset[]> {
-    this.#known = await this.#readCapsets(this.#require(GpuFeature.VIRGL));
+    this.#known = await hostCapsets(this.#require(GpuFeature.VIRGL));
     return this.#known;
   }
 
@@ -132,7 +121,7 @@ export class Rendering {
   #compareCapsets(session: Session): void {
     const before = this.#known;
     if (before === null) return;
-    const now = session.hasFeature(GpuFeature.VIRGL) ? this.#readCapsets(session) : Promise.resolve([]);
+    const now = session.hasFeature(GpuFeature.VIRGL) ? hostCapsets(session) : Promise.resolve([]);
     now.then(
       (capsets) => {
         this.#known = capsets;
@@ -140,22 +129,6 @@ export class Rendering {
       },
       () => {},
     );
-  }
-
-  async #readCapsets(session: Session): Promise<readonly HostCapset[]> {
-    const infos: HostCapset[] = [];
-    for (let index = 0; index < session.config.capsets; index += 1) {
-      const answer = await session.sender.send(
-        { requestBytes: GET_CAPSET_INFO_BYTES, replyBytes: CAPSET_INFO_REPLY_BYTES, object: 0 },
-        (u32, at) => {
-          writeHeader(u32, at, GpuCommand.GET_CAPSET_INFO, 0, 0, 0, 0, 0);
-          writeGetCapsetInfo(u32, at, index);
-        },
-      );
-      const { capsetId, maxVersion, maxSize } = readCapsetInfoReply(answer.words, 0);
-      infos.push({ id: capsetId, versionMax: maxVersion, byteLengthMax: maxSize });
-    }
-    return infos;
   }
 
   /** The data of a capability set. Throws EPROTO for one that claims more than 128 KiB. */
@@ -310,6 +283,10 @@ export class Rendering {
     if (session.hasFeature(feature)) return session;
     throw new GpuError("ENOTSUP", "the device does not offer this", { device: session.label });
   }
+}
+
+function hostCapsets({ sender, config }: Session): Promise<readonly HostCapset[]> {
+  return readCapsets(sender, config.capsets);
 }
 
 /** Sends a command whose reply signals `fence`; its failure fails it. */

@@ -4,6 +4,8 @@
  */
 import { GpuError } from "../../base/errors.ts";
 import { type ContextObject, type DesiredObject, type GuestBlobObject, objectName } from "../desired/objects.ts";
+import type { CapsetIds } from "./capsets.ts";
+import type { HostContext } from "./host-state.ts";
 
 /** See the file's head. */
 export interface HostOffer {
@@ -15,6 +17,8 @@ export interface HostOffer {
   readonly renders: boolean;
   /** CONTEXT_INIT was negotiated. */
   readonly choosesCapsets: boolean;
+  /** The capability sets that it has. */
+  readonly capsets: CapsetIds;
   /** Bytes that a blob's size is a multiple of. */
   readonly blobAlignment: number;
 }
@@ -42,8 +46,19 @@ export function checkOffer(offer: HostOffer, object: DesiredObject): void {
 
 /** A host that ignores which capability set is asked for would make another kind of context than before. */
 function checkCapset(offer: HostOffer, object: ContextObject): void {
-  if (object.capset === 0 || offer.choosesCapsets) return;
-  throw lacks(object, `this host does not choose capability sets by context, and it needs set ${object.capset}`);
+  const { capset } = object;
+  if (capset === 0 || !offer.renders) return;
+  if (!offer.choosesCapsets)
+    throw lacks(object, `this host does not choose capability sets by context, and it needs set ${capset}`);
+  if (!offer.capsets.has(capset)) throw lacks(object, `this host does not have its capability set ${capset}`);
+}
+
+/** Whether {@link checkOffer} can't judge a context yet; then the context waits, and `tell` is called once it can. */
+export function awaitOffer(offer: HostOffer, context: HostContext, tell: () => void): boolean {
+  const { capsets, renders, choosesCapsets } = offer;
+  const isOpen = context.object.capset !== 0 && renders && choosesCapsets && !capsets.isKnown;
+  if (isOpen) context.retry = capsets.whenKnown(tell);
+  return isOpen;
 }
 
 /**

@@ -35,7 +35,7 @@ import {
   HostScanout,
   Step,
 } from "./host-state.ts";
-import { type HostOffer, checkOffer } from "./offer.ts";
+import { type HostOffer, awaitOffer, checkOffer } from "./offer.ts";
 import { noteExpired, noteFailure, noteSuccess } from "./outcome.ts";
 import { waitBeforeRetry } from "./reply-policy.ts";
 import type { Reply } from "./reply.ts";
@@ -47,6 +47,7 @@ import {
   nextResourceStep,
   nextScanoutStep,
 } from "./steps.ts";
+import { type Walk, walkDesired, walkHostBackwards } from "./walks.ts";
 import { WorkList } from "./work-list.ts";
 
 /** What the reconciler tells of. All may be called from within a completion. */
@@ -135,7 +136,7 @@ export class Reconciler implements EntityListener {
   bringUp(): void {
     this.#phase = "running";
     for (const entity of this.#lit()) this.#touchAfresh(entity);
-    this.#work.startWalk(this.#walkDesired());
+    this.#startWalk(walkDesired(this, this.#parts.desired));
     this.#parts.pumpSoon();
   }
 
@@ -151,7 +152,7 @@ export class Reconciler implements EntityListener {
   takeDown(): void {
     this.#phase = "down";
     for (const entity of [...this.scanouts, ...this.cursors]) this.#touchAfresh(entity);
-    this.#work.startWalk(this.#walkHostBackwards());
+    this.#startWalk(walkHostBackwards(this));
     this.#parts.pumpSoon();
   }
 
@@ -303,6 +304,7 @@ export class Reconciler implements EntityListener {
         if (step === Step.CREATE) checkOffer(this.#parts.offer, entity.object);
         return sendResourceStep(control, this.#parts, entity, step);
       case "context":
+        if (step === Step.CREATE && awaitOffer(this.#parts.offer, entity, () => this.#retryNow(entity))) return true;
         if (step === Step.CREATE) checkOffer(this.#parts.offer, entity.object);
         return sendContextStep(control, entity, step);
       case "scanout":
@@ -362,11 +364,13 @@ export class Reconciler implements EntityListener {
   }
 
   #retryLater(entity: HostEntity, waitMs: number): void {
-    entity.retry = this.#parts.clock.after(waitMs, () => {
-      entity.retry = null;
-      this.#work.touch(entity, entity.urgent);
-      this.#parts.pumpSoon();
-    });
+    entity.retry = this.#parts.clock.after(waitMs, () => this.#retryNow(entity));
+  }
+
+  #retryNow(entity: HostEntity): void {
+    entity.retry = null;
+    this.#work.touch(entity, entity.urgent);
+    this.#parts.pumpSoon();
   }
 
   #fail(entity: HostEntity, error: GpuError): void {
@@ -450,33 +454,15 @@ export class Reconciler implements EntityListener {
     yield* this.resources.values();
   }
 
-  /** Contexts, then resources, in the order of creation. */
-  #walkDesired(): () => HostEntity | null {
-    const { desired } = this.#parts;
-    const contexts = desired.contexts.values();
-    const resources = desired.resources.values();
-    return () => {
-      const context = contexts.next();
-      if (context.done !== true) return this.#revive(this.context(context.value));
-      const resource = resources.next();
-      return resource.done === true ? null : this.#revive(this.resource(resource.value));
-    };
-  }
-
-  #walkHostBackwards(): () => HostEntity | null {
-    const ids = [...this.resources.keys()].sort((a, b) => a - b);
-    const contexts = [...this.contexts.values()];
-    return () => {
-      for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
-        const host = this.resources.get(id);
-        if (host !== undefined) return this.#revive(host);
-      }
-      return contexts.pop() ?? null;
-    };
-  }
-
   #touchAfresh(entity: HostEntity): void {
     this.#work.touch(this.#revive(entity), true);
+  }
+
+  #startWalk(walk: Walk): void {
+    this.#work.startWalk(() => {
+      const entity = walk();
+      return entity === null ? null : this.#revive(entity);
+    });
   }
 
   /** A new target is a new chance. */

@@ -20,6 +20,7 @@ import {
   featureBit,
   writeHeader,
 } from "../../wire/index.ts";
+import { CapsetIds, readCapsets } from "./capsets.ts";
 import type { CommandQueue } from "./command-queue.ts";
 import { CommandSender } from "./command-sender.ts";
 import { type SessionConfig, readSessionConfig } from "./config.ts";
@@ -154,6 +155,7 @@ export class Session {
         uuids: this.hasFeature(GpuFeature.RESOURCE_UUID),
         renders: this.hasFeature(GpuFeature.VIRGL),
         choosesCapsets: this.hasFeature(GpuFeature.CONTEXT_INIT),
+        capsets: new CapsetIds(() => readCapsets(this.sender, config.capsets)),
         blobAlignment: config.blobAlignment,
       },
       clock,
@@ -202,7 +204,9 @@ export class Session {
   }
 
   #start(): void {
-    const { transport } = this.#parts;
+    const { transport, tracer } = this.#parts;
+    const { features, label: device } = this;
+    tracer.trace({ kind: "session", device, features, outputs: this.config.outputs });
     this.#queues.forEach(({ addresses }, queue) => transport.enableQueue(queue, addresses));
     this.#listen();
     transport.writeStatus(RUNNING);
