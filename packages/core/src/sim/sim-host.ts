@@ -185,6 +185,13 @@ export class SimHost {
     this.#present().machinery.reset();
   }
 
+  /** The host silently loses all that it was told to make; registers and rings stay as they are. Not within a command. */
+  forget(): void {
+    const { device } = this;
+    const scanouts = device.outputs.map(() => null);
+    device.restore({ ...device.save(), resources: [], scanouts, contexts: null });
+  }
+
   /** The device announces that it can't go on. */
   breakDevice(reason: string = "the test broke it"): void {
     this.#present().machinery.needsReset(reason);

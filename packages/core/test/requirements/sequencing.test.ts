@@ -163,7 +163,7 @@ describe("the way back", () => {
     const { count } = bench.host.commands;
     expect(await bench.restore(message)).toEqual({ restored: 7, lost: [], outputs: 2 });
     await bench.machine.clock.settle();
-    expect(bench.host.commands.render(count)).toBe("GET_DISPLAY_INFO");
+    expect(bench.host.commands.render(count)).toBe(`TRANSFER_TO_HOST_2D ${scene.cursor.id}`);
     await expectScene(bench, scene);
     bench.host.resetDevice();
     expect(await bench.restore(message)).toEqual({ restored: 7, lost: [], outputs: 2 });

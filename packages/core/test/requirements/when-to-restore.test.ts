@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import { MemoryRenderer } from "../../src/device/index.ts";
 import type { SimHost } from "../../src/sim/sim-host.ts";
 import type { SleepResult } from "../../src/sleep/index.ts";
-import { VirtioFeature } from "../../src/wire/index.ts";
-import { type BenchOptions, paint } from "../support/driver-bench.ts";
+import { GpuCommand, GpuReply, VirtioFeature } from "../../src/wire/index.ts";
+import { commandName } from "../../src/wire/names.ts";
+import { type BenchOptions, DriverBench, paint } from "../support/driver-bench.ts";
 import { SCENE_DEVICE } from "../support/scene.ts";
 import { SleepingMachine } from "../support/sleeping-machine.ts";
 
@@ -171,7 +172,7 @@ describe("a device that keeps its state", () => {
     const { count } = host.commands;
     for (let night = 0; night < 3; night += 1) await system.expectWhole(await system.suspend("mem"), "woken");
     expect(platform.calls.filter((call) => call === "enter mem")).toHaveLength(3);
-    expect(system.commandsSince(count)).toEqual(["GET_DISPLAY_INFO", "GET_DISPLAY_INFO", "GET_DISPLAY_INFO"]);
+    expect(system.commandsSince(count)).toEqual(Array(3).fill("TRANSFER_TO_HOST_2D"));
     expect(host.transport.resets).toBe(resets);
   });
 
@@ -182,7 +183,7 @@ describe("a device that keeps its state", () => {
     const { resets } = host.transport;
     const { count } = host.commands;
     for (let night = 0; night < 3; night += 1) await system.expectWhole(await system.suspend("s2idle"), "woken");
-    expect(system.commandsSince(count)).toEqual(["GET_DISPLAY_INFO", "GET_DISPLAY_INFO", "GET_DISPLAY_INFO"]);
+    expect(system.commandsSince(count)).toEqual(Array(3).fill("TRANSFER_TO_HOST_2D"));
     expect(host.transport.resets).toBe(resets);
   });
 
@@ -194,6 +195,76 @@ describe("a device that keeps its state", () => {
     await system.expectWhole(await system.suspend("mem"), "woken");
     await system.bench.run(flushed);
     system.bench.expectShown(0, left);
+  });
+
+  const forgetful: readonly (readonly [string, BenchOptions, "mem" | "s2idle"])[] = [
+    ["No_Soft_Reset", KEEPS, "mem"],
+    ["VIRTIO_F_SUSPEND", {}, "s2idle"],
+  ];
+
+  it.each(forgetful)(
+    "R-12 %s: a host that keeps rings and registers, but has forgotten all objects, is noticed at the wake",
+    async (_, options, target) => {
+      const system = await SleepingMachine.start(options);
+      const { platform, host } = system;
+      platform.after.set(`enter ${target}`, () => host.forget());
+      for (let night = 0; night < 2; night += 1) {
+        const { count } = host.commands;
+        host.log.clear();
+        const result = await system.suspend(target);
+        expect(host.log.errorReplies(), "the canary's answer alone").toMatchObject([
+          { type: GpuCommand.TRANSFER_TO_HOST_2D, reply: GpuReply.ERR_INVALID_RESOURCE_ID },
+        ]);
+        host.log.clear();
+        await system.expectWhole(result, "woken");
+        expectRemade(system, count);
+      }
+    },
+  );
+
+  it("R-12 asks for whatever it has: an image, a blob that is shown, a detached image that is, or the displays", async () => {
+    const scene: readonly (readonly [string, (bench: DriverBench) => Promise<unknown>, boolean])[] = [
+      ["GET_DISPLAY_INFO", async () => {}, false],
+      ["GET_DISPLAY_INFO", (bench) => bench.buffer(32, 32, { storage: "blob" }), false],
+      ["TRANSFER_TO_HOST_2D", (bench) => bench.buffer(16, 16), true],
+      ["RESOURCE_FLUSH", (bench) => bench.show(1, 32, 32, { storage: "blob" }), true],
+      [
+        "RESOURCE_FLUSH",
+        async (bench) => {
+          const shown = await bench.show(0, 64, 48);
+          await bench.run(shown.detach());
+        },
+        true,
+      ],
+    ];
+    for (const [command, draw, isNoticed] of scene) {
+      const bench = await DriverBench.start({ device: SCENE_DEVICE });
+      await draw(bench);
+      for (const forgets of [false, true]) {
+        await bench.freeze("SUSPEND");
+        if (forgets) bench.host.forget();
+        const { count } = bench.host.commands;
+        const { resets } = bench.host.transport;
+        expect(await bench.restore("RESUME")).toMatchObject({ lost: [] });
+        const [canary] = bench.host.commands.log(count);
+        expect(commandName(canary?.type ?? 0)).toBe(command);
+        expect(bench.host.transport.resets > resets, `${command}, forgotten: ${forgets}`).toBe(forgets && isNoticed);
+        if (!forgets) bench.expectNoErrors();
+      }
+    }
+  });
+
+  it("R-12 a host that refuses the canary for another reason is the same host", async () => {
+    const bench = await DriverBench.start({ device: SCENE_DEVICE });
+    await bench.buffer(16, 16);
+    await bench.freeze("SUSPEND");
+    const { resets } = bench.host.transport;
+    bench.host.commands.inject({
+      type: GpuCommand.TRANSFER_TO_HOST_2D,
+      effect: { kind: "refuse", reply: GpuReply.ERR_UNSPEC },
+    });
+    expect(await bench.restore("RESUME")).toMatchObject({ lost: [], restored: 1 });
+    expect(bench.host.transport.resets).toBe(resets);
   });
 
   const lies: readonly (readonly [string, (host: SimHost) => unknown])[] = [

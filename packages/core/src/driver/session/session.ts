@@ -10,22 +10,13 @@ import { GpuError } from "../../base/errors.ts";
 import type { Tracer } from "../../base/tracer.ts";
 import { negotiateFeatures, resetDevice, resumeDevice, suspendDevice } from "../../virtio/bring-up.ts";
 import type { Transport } from "../../virtio/transport.ts";
-import {
-  DISPLAY_INFO_REPLY_BYTES,
-  DeviceStatus,
-  GET_DISPLAY_INFO_BYTES,
-  GpuCommand,
-  GpuFeature,
-  VirtioFeature,
-  featureBit,
-  writeHeader,
-} from "../../wire/index.ts";
+import { DeviceStatus, GpuFeature, VirtioFeature, featureBit } from "../../wire/index.ts";
 import { CapsetIds, readCapsets } from "./capsets.ts";
 import type { CommandQueue } from "./command-queue.ts";
 import { CommandSender } from "./command-sender.ts";
 import { type SessionConfig, readSessionConfig } from "./config.ts";
 import { FenceTable } from "./fences.ts";
-import { RUNNING, registersAreOurs } from "./identity.ts";
+import { RUNNING, registersAreOurs, sendCanary } from "./identity.ts";
 import { type BuiltQueue, buildQueues } from "./queues.ts";
 import { Reconciler, type ReconcilerParts } from "./reconciler.ts";
 import type { SessionMemory } from "./session-memory.ts";
@@ -363,17 +354,13 @@ export class Session {
 
   /**
    * Whether this host is still ours (contract 3, R-12, R-43..R-45): status, every queue and its addresses read as we
-   * wrote them, and one canary command comes back. Never throws.
+   * wrote them, and one canary command comes back, which says that what we made is there. Never throws.
    */
   async verify(): Promise<boolean> {
     if (this.ended !== null) return false;
     try {
       if (!registersAreOurs(this.#parts.transport, this.#queues)) return false;
-      await this.sender.send(
-        { requestBytes: GET_DISPLAY_INFO_BYTES, replyBytes: DISPLAY_INFO_REPLY_BYTES, object: 0 },
-        (u32, at) => writeHeader(u32, at, GpuCommand.GET_DISPLAY_INFO, 0, 0, 0, 0, 0),
-      );
-      return this.ended === null;
+      return (await sendCanary(this.sender, this.reconciler)) && this.ended === null;
     } catch (error) {
       if (error instanceof GpuError) return false;
       throw error;
