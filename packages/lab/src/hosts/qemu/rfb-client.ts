@@ -93,7 +93,11 @@ export class RfbClient {
 
   /** Connects, shakes hands and asks for the whole picture. */
   static async connect(path: string): Promise<RfbClient> {
-    const socket = connect(path);
+    return RfbClient.over(connect(path));
+  }
+
+  /** The same over a connection that somebody made. */
+  static async over(socket: Socket): Promise<RfbClient> {
     const client = new RfbClient(socket);
     await client.#handshake();
     client.#chooseFormat();
