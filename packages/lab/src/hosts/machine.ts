@@ -14,6 +14,8 @@ export type HostKind = "embedded" | "qemu";
 
 /** A machine's hardware, as plain data: what stays the same from one power-on to the next. */
 export interface Hardware {
+  /** The machine's own name, a UUID: an image fits no other. */
+  readonly id: string;
   readonly host: HostKind;
   /** Bytes of guest memory, whole MiB. */
   readonly ramBytes: number;

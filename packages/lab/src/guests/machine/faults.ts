@@ -34,7 +34,7 @@ const EFFECTS: Readonly<Record<string, CommandEffect>> = {
 /** The others, with what they do. `forget-object` and `damage-page` are for showing that a loss is found. */
 const OTHERS: Readonly<Record<string, string>> = {
   "kill-host": "the host's process dies at the command",
-  "full-disk": "the disk is full after NUMBER bytes of the image (1 MiB unless given)",
+  "full-disk": "the disk is full after NUMBER bytes of the image (64 KiB unless given)",
   "damage-image": "a bit of the image flips on the disk",
   "cut-image": "the image's end is missing",
 };

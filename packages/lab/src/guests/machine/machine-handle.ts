@@ -24,13 +24,15 @@ export interface Answer {
 export type Listener = (message: Message) => void;
 
 interface Waiter {
-  resolve(answer: Answer): void;
-  reject(error: Error): void;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
 }
 
 const IS_SOURCE = import.meta.url.endsWith(".ts");
 const PROGRAM = fileURLToPath(new URL(`./machine-process${IS_SOURCE ? ".ts" : ".js"}`, import.meta.url));
 const STDERR_KEPT = 4000;
+/** A machine that says nothing for so long while it should do something is given up. */
+const SILENCE_MS = 180_000;
 
 /** See the file's head. */
 export class MachineHandle {
@@ -41,6 +43,8 @@ export class MachineHandle {
   readonly #listener: Listener;
   #waiter: Waiter | null = null;
   #said = "";
+  #silence: NodeJS.Timeout | undefined;
+  #isHung = false;
   #exit: MachineExit | null = null;
 
   private constructor(child: ChildProcess, listener: Listener) {
@@ -94,12 +98,23 @@ export class MachineHandle {
   }
 
   async #wait(): Promise<Answer> {
+    this.#listenFor();
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject };
     });
   }
 
+  /** From now on silence counts. */
+  #listenFor(): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      this.#isHung = true;
+      this.#child.kill("SIGKILL");
+    }, SILENCE_MS);
+  }
+
   #hear(value: unknown): void {
+    this.#listenFor();
     let message: Message;
     try {
       message = parseMessage(value);
@@ -125,6 +140,7 @@ export class MachineHandle {
   #settle(how: (waiter: Waiter) => void): void {
     const waiter = this.#waiter;
     this.#waiter = null;
+    clearTimeout(this.#silence);
     if (waiter !== null) how(waiter);
   }
 
@@ -136,6 +152,7 @@ export class MachineHandle {
   }
 
   #death(): MachineError {
+    if (this.#isHung) return new MachineError("ETIMEDOUT", `the machine said nothing for ${SILENCE_MS / 1000} s`);
     const { code = null, signal = null } = this.#exit ?? {};
     const how = signal === null ? `ended with exit code ${code ?? "unknown"}` : `was killed (${signal})`;
     const words = this.#said.split("\n").find((line) => /Error/.test(line));

@@ -8,6 +8,7 @@ import { type DmaMap, PAGE_BYTES, RamPageAllocator } from "@virtgpu/core/memory"
 import { type DeviceReport, type SleepResult, SystemSleep } from "@virtgpu/core/sleep";
 import { EmbeddedHost } from "../../hosts/embedded/embedded-host.ts";
 import type { Hardware, HostGpu, MachineHost } from "../../hosts/machine.ts";
+import type { ImageReader } from "../../image/index.ts";
 import { createNodeClock } from "../../hosts/node-clock.ts";
 import { QemuMachineHost, QemuMemory } from "../../hosts/qemu/qemu-machine.ts";
 import { SLEEP_WAYS, type SleepWay } from "../../scenarios/hibernate/ways.ts";
@@ -15,7 +16,7 @@ import { Scene, type SceneParts } from "../../scenarios/scene/scene.ts";
 import { parseSceneState } from "../../scenarios/scene/scene-state.ts";
 import { UsageError } from "../../usage-error.ts";
 import { commandFault, type Fault, faultPhase } from "./faults.ts";
-import { discardSnapshot, markUsed, readSnapshot, writeSnapshot } from "./image-store.ts";
+import { discardSnapshot, type OpenSnapshot, readSnapshot, writeSnapshot } from "./image-store.ts";
 import { takeInventory } from "./inventory.ts";
 import { LabPlatform } from "./platform.ts";
 import type { ImageSize, Inventory, Message, Order, PhaseMark, Slept } from "./protocol.ts";
@@ -31,6 +32,9 @@ const IMPATIENT: NonNullable<VirtioGpuOptions["deadlines"]> = {
 };
 /** How long a game goes on after the sleep began to wait for it. */
 const GAME_MS = 600;
+
+/** What a small disk holds: `--fault full-disk`. */
+const DISK_BYTES = 64 << 10;
 
 type OrderOf<Name extends Order["order"]> = Extract<Order, { order: Name }>;
 
@@ -56,6 +60,11 @@ export class Machine {
   #image: ImageSize | null = null;
   #imagePath = "";
   #isHard = false;
+  /** The image that this machine comes back from, until it may go on. */
+  #reader: ImageReader | null = null;
+  /** Why this machine must not go on. */
+  #refusal: Error | null = null;
+  #sleeps = 0;
   #phase: ReturnType<typeof faultPhase> = null;
   #commands = 0;
   #game: (() => void) | null = null;
@@ -85,18 +94,22 @@ export class Machine {
     const embedded = qemuMemory === null ? new EmbeddedHost(hardware) : null;
     const memory = qemuMemory?.memory ?? embedded?.memory;
     if (memory === undefined) throw new GpuError("ENODEV", "there is no memory");
-    const progress = (done: number, total: number): void =>
+    const onProgress = (done: number, total: number): void =>
       void say({ message: "progress", what: "read image", done, total });
-    const saved = image === null ? null : await readSnapshot(image, memory, hardware.ramBytes, progress);
-    const host = qemuMemory === null ? embedded : await QemuMachineHost.start(hardware, qemuMemory);
-    if (host === null) throw new GpuError("ENODEV", "there is no host");
+    const load = { machine: hardware.id, memory, isNew: true, onProgress };
+    const saved = image === null ? null : await readSnapshot(image, load);
+    let host: MachineHost | null = null;
     try {
+      host = qemuMemory === null ? embedded : await QemuMachineHost.start(hardware, qemuMemory);
+      if (host === null) throw new GpuError("ENODEV", "there is no host");
       const machine = new Machine(host, order, say);
       const slept = saved === null ? await machine.#boot(order) : await machine.#comeBack(order, saved);
       return { machine, slept };
     } catch (error) {
-      await host.stop();
+      await host?.stop();
       throw error;
+    } finally {
+      await saved?.reader.close();
     }
   }
 
@@ -136,18 +149,17 @@ export class Machine {
     return null;
   }
 
-  async #comeBack(
-    { image, policy }: OrderOf<"power-on">,
-    saved: { readonly scene: unknown; readonly gpu: unknown },
-  ): Promise<Slept> {
+  async #comeBack({ policy }: OrderOf<"power-on">, saved: OpenSnapshot): Promise<Slept> {
     const gpu = VirtioGpu.load({ ...this.#driverOptions(), policy }, saved.gpu);
     this.#gpu = gpu;
     gpu.register(this.#sleep);
     this.#scene = Scene.adopt(this.#sceneParts(gpu), parseSceneState(saved.scene));
     if (this.#has("damage-page")) this.#damagePage();
     this.#timeline.record();
+    this.#reader = saved.reader;
     const slept = await this.#outcome(await this.#sleep.continueFromImage());
-    if (slept.outcome === "resumed" && image !== null) await markUsed(image);
+    this.#reader = null;
+    if (this.#refusal !== null) throw this.#refusal;
     if (this.#has("forget-object")) this.#forgetObject();
     return slept;
   }
@@ -254,6 +266,7 @@ export class Machine {
   #platformMachine(): ConstructorParameters<typeof LabPlatform>[0] {
     return {
       stopTasks: () => this.#running.scene.stop(),
+      thawTasks: () => this.#useImage(),
       frozen: () => this.#tellWhatThereIs(),
       takeSnapshot: () => this.#takeSnapshot(),
       writeImage: () => this.#writeImage(),
@@ -274,6 +287,20 @@ export class Machine {
     };
   }
 
+  /** From here on the image is of the past. One whose pictures did not come back stays as good as it was. */
+  async #useImage(): Promise<void> {
+    if (this.#reader === null) return;
+    try {
+      if (this.#gpu?.state !== "running") {
+        throw this.#gpu?.error ?? new GpuError("ENODEV", "the GPU did not come back from the image");
+      }
+      await this.#reader.consume();
+    } catch (error) {
+      this.#refusal = error instanceof Error ? error : new Error(String(error));
+      throw error;
+    }
+  }
+
   async #tellWhatThereIs(): Promise<void> {
     const inventory = await this.#look(false);
     await this.#say({ message: "frozen", inventory, frames: this.#running.scene.frames });
@@ -281,22 +308,29 @@ export class Machine {
 
   #takeSnapshot(): void {
     const { gpu, scene } = this.#running;
-    const state = { ramBytes: this.#hardware.ramBytes, scene: scene.save(), gpu: gpu.save() };
+    const state = { scene: scene.save(), gpu: gpu.save() };
     this.#snapshot = takeSnapshot(this.#host.memory, this.#allocator, state);
   }
 
   async #writeImage(): Promise<void> {
     if (this.#snapshot === null) throw new GpuError("EINVAL", "there is no snapshot to write");
-    const progress = (done: number, total: number): void =>
-      void this.#say({ message: "progress", what: "write image", done, total });
-    this.#image = await writeSnapshot(this.#imagePath, this.#snapshot, progress);
+    this.#sleeps += 1;
+    const disk = this.#faults.find(({ kind }) => kind === "full-disk");
+    this.#image = await writeSnapshot(this.#imagePath, this.#host.memory, this.#snapshot, {
+      identity: { machine: this.#hardware.id, generation: this.#sleeps },
+      onProgress: (done, total) => void this.#say({ message: "progress", what: "write image", done, total }),
+      diskBytes: disk === undefined ? null : (disk.number ?? DISK_BYTES),
+    });
   }
 
   /** In the kernel that wrote it: what memory held since is gone first, so that all comes from the image. */
   async #loadImage(): Promise<void> {
     const blank = new Uint8Array(PAGE_BYTES).fill(0xdb);
     for (const frame of usedFrames(this.#allocator)) this.#host.memory.write(frame * PAGE_BYTES, blank);
-    await readSnapshot(this.#imagePath, this.#host.memory, this.#hardware.ramBytes, () => {});
+    const load = { machine: this.#hardware.id, memory: this.#host.memory, isNew: false, onProgress: () => {} };
+    const { reader } = await readSnapshot(this.#imagePath, load);
+    await reader.consume();
+    await reader.close();
   }
 
   /** Says that the power may go, and waits for it to do so. */

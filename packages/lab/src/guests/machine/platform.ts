@@ -1,7 +1,7 @@
 /**
  * What the lab's machine does in a sleep: its tasks are the scene, its disk an image file, its firmware the host's.
  */
-import { GpuError } from "@virtgpu/core/base";
+import { GpuError, type RestoreMessage } from "@virtgpu/core/base";
 import type { PlatformStep, PowerOffMode, SleepPlatform, SleepTarget, StepHandler, Wake } from "@virtgpu/core/sleep";
 import type { PlannedAbort } from "../../scenarios/hibernate/ways.ts";
 
@@ -9,6 +9,8 @@ import type { PlannedAbort } from "../../scenarios/hibernate/ways.ts";
 export interface PlatformMachine {
   /** Tasks stop: nothing runs any more. */
   stopTasks(): Promise<void>;
+  /** Tasks may go on. Rejects where they must not. */
+  thawTasks(message: RestoreMessage): Promise<void>;
   /** Nothing runs, and no device was touched yet. */
   frozen(): Promise<void>;
   takeSnapshot(): void;
@@ -39,6 +41,7 @@ export class LabPlatform implements SleepPlatform {
           this.#hasSeen = false;
           await machine.stopTasks();
         },
+        backward: (message) => machine.thawTasks(message),
       },
       console: { forward: () => this.#see() },
       "image-memory": { backward: async () => machine.dropSnapshot() },

@@ -19,6 +19,7 @@ const picture = v.pipe(
 );
 
 const hardware = v.strictObject({
+  id: v.pipe(v.string(), v.uuid()),
   host: v.picklist(["embedded", "qemu"]),
   ramBytes: whole,
   outputs: v.pipe(v.array(v.strictObject({ width: side, height: side })), v.minLength(1), v.maxLength(16)),

@@ -2,16 +2,12 @@
  * What an image holds of a machine: the pages that were in use, and as plain data what its application and its driver know
  * of them.
  */
-import { GpuError } from "@virtgpu/core/base";
 import type { SavedState } from "@virtgpu/core/driver";
 import { type GuestMemory, PAGE_BYTES, type PageAllocator } from "@virtgpu/core/memory";
-import * as v from "valibot";
 import type { SceneState } from "../../scenarios/scene/scene-state.ts";
 
 /** What is behind the snapshot's bytes. */
 export interface MachineState {
-  /** Of the machine: an image fits no other. */
-  readonly ramBytes: number;
   readonly scene: SceneState;
   readonly gpu: SavedState;
 }
@@ -59,19 +55,4 @@ export function runsOf(frames: readonly number[]): readonly FrameRun[] {
     else runs.push({ at, first: frame, count: 1 });
   }
   return runs;
-}
-
-const shape = v.looseObject({ ramBytes: v.number(), scene: v.unknown(), gpu: v.unknown() });
-
-/** What an image says of its machine, for parts that check it further. Throws GpuError EINVAL. */
-export function readMachineState(value: unknown, ramBytes: number): { readonly scene: unknown; readonly gpu: unknown } {
-  const result = v.safeParse(shape, value);
-  if (!result.success) throw new GpuError("EINVAL", "the image holds no machine of this program");
-  if (result.output.ramBytes !== ramBytes) {
-    throw new GpuError(
-      "EINVAL",
-      `the image is of a machine with ${result.output.ramBytes >> 20} MiB of memory, this one has ${ramBytes >> 20}`,
-    );
-  }
-  return { scene: result.output.scene, gpu: result.output.gpu };
 }

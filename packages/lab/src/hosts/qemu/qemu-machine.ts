@@ -163,7 +163,8 @@ class QemuGpu implements HostGpu {
       viewer.close();
     }
     const { cursor } = viewer;
-    if (cursor === null) return null;
+    // A hidden one is shown as one of which nothing is to be seen.
+    if (cursor === null || cursor.mask.every((bit) => bit === 0)) return null;
     const picture = toRgba(cursor);
     cursor.mask.forEach((bit, pixel) => {
       // What lies behind a pixel that is not part of the cursor is nobody's.

@@ -1,0 +1,160 @@
+/** What people and hosts do while the machine is asleep. */
+import { type CaseParts, type SuspendCase, suspendCase } from "../suite.ts";
+import type { Meanwhile, Stage } from "../stage.ts";
+import { must } from "../subject.ts";
+import { drawDesktop, drawEverything } from "./everything.ts";
+
+interface MeanwhileParts extends Omit<CaseParts, "draw" | "sleep" | "act"> {
+  /** Makes what happens. What does not end before the wake is given to {@link Stage.later}. */
+  happens(stage: Stage): Meanwhile;
+}
+
+/** The same in S4, and in s2idle with a reset that makes the host forget as well. */
+function meanwhile(described: MeanwhileParts): readonly SuspendCase[] {
+  const { id, title, needs } = described;
+  const happens = (stage: Stage): Meanwhile => described.happens(stage);
+  const parts = { needs, draw: drawEverything };
+  return [
+    suspendCase({
+      ...parts,
+      id: `${id}-s4`,
+      title: `${title}, in a hibernation`,
+      sleep: "s4",
+      act: (stage) => stage.hibernate(happens(stage)),
+    }),
+    suspendCase({
+      ...parts,
+      id: `${id}-s2idle`,
+      title: `${title}, in suspend to idle`,
+      sleep: "s2idle",
+      act: (stage) => stage.suspend("s2idle", happens(stage)),
+    }),
+  ];
+}
+
+/** See the file's head. */
+export const MEANWHILE_CASES: readonly SuspendCase[] = [
+  ...meanwhile({
+    id: "created-asleep",
+    title: "buffers that are made while the device sleeps",
+    happens: (stage) => () => {
+      for (let count = 0; count < 3; count += 1) stage.later(stage.scene.create({ width: 24, height: 24 }));
+    },
+  }),
+  ...meanwhile({
+    id: "freed-asleep",
+    title: "buffers that are freed while the device sleeps, one of them shown: they do not come back",
+    happens: ({ scene }) => {
+      const doomed = [scene.shown(1), ...scene.items.slice(2, 5)];
+      return () => {
+        for (const item of doomed) scene.destroy(item);
+      };
+    },
+  }),
+  ...meanwhile({
+    id: "shown-asleep",
+    title: "outputs and cursor that are to show something else",
+    happens: (stage) => () => {
+      const { scene } = stage;
+      stage.later(scene.show(0, scene.shown(1)));
+      stage.later(scene.disable(1));
+      stage.later(scene.moveCursor(0, 7, 9));
+    },
+  }),
+  ...meanwhile({
+    id: "painted-asleep",
+    title: "pixels that are painted while the device sleeps",
+    happens: (stage) => () => stage.later(stage.scene.draw(stage.scene.shown(0))),
+  }),
+  ...meanwhile({
+    id: "moved-asleep",
+    title: "lent memory that its owner moves",
+    happens:
+      ({ scene }) =>
+      async () => {
+        for (const { lender } of scene.items) await lender?.move();
+      },
+  }),
+  ...meanwhile({
+    id: "monitor-asleep",
+    title: "a monitor that asks for another size: the picture stays, and the change is told once",
+    needs: ["monitors"],
+    happens: (stage) => {
+      const told: number[] = [];
+      const stop = stage.driver.onHotplug(({ changes }) => told.push(...changes.map(({ output }) => output)));
+      return async () => {
+        await stage.host.setMonitor(1, { width: 800, height: 600 });
+        stage.later(monitorKnown(stage, told).finally(stop));
+      };
+    },
+  }),
+  suspendCase({
+    id: "boot-driver",
+    title: "a boot kernel's driver that had the device, and left its own picture on it",
+    sleep: "s4",
+    draw: drawEverything,
+    act: (stage) =>
+      stage.hibernate(async () => {
+        const boot = await stage.subject.startBootDriver();
+        // The very id of what the image's kernel shows there.
+        const { id: resourceId } = stage.scene.shown(0).buffer;
+        await boot.lightUp({ scanoutId: 0, resourceId, width: 64, height: 48, colour: 0x12_34_56 });
+        await boot.lightUp({ scanoutId: 1, resourceId: resourceId + 1000, width: 64, height: 48, colour: 0x65_43_21 });
+      }),
+  }),
+  suspendCase({
+    id: "two-in-a-row",
+    title: "two hibernations with nothing in between",
+    sleep: "several",
+    draw: drawEverything,
+    act: async (stage) => {
+      await stage.hibernate();
+      await stage.hibernate();
+    },
+  }),
+  suspendCase({
+    id: "all-in-turn",
+    title: "ten sleeps of changing kinds, with something drawn after each",
+    sleep: "several",
+    draw: drawEverything,
+    act: async (stage) => {
+      for (let night = 0; night < 10; night += 1) {
+        if (night % 4 === 0) await stage.suspend("s2idle");
+        else if (night % 4 === 1) await stage.hibernate();
+        else if (night % 4 === 2) await stage.hibernateAndStay("test_resume");
+        else await stage.suspend("s2idle", () => stage.host.resetDevice());
+        await stage.scene.draw(stage.scene.shown(night % 2));
+        await stage.check(`after sleep ${night + 1}`);
+      }
+    },
+  }),
+  suspendCase({
+    id: "freed-after-death",
+    title: "buffers that are freed, and made, while the host is dead",
+    sleep: "death",
+    draw: async (stage) => {
+      await drawDesktop(stage);
+      for (let count = 0; count < 4; count += 1) await stage.scene.create({ width: 16, height: 16 });
+    },
+    act: async (stage) => {
+      await stage.host.kill();
+      for (const item of stage.scene.items.slice(2, 4)) stage.scene.destroy(item);
+      await stage.host.powerOn();
+      await stage.recover();
+      await stage.scene.create({ width: 16, height: 16 });
+    },
+  }),
+];
+
+/** The preferred mode is the monitor's new one, and output 1 is all that was told of. */
+async function monitorKnown(stage: Stage, told: readonly number[]): Promise<void> {
+  const preferred = (): string => {
+    const [mode] = stage.driver.output(1).connector.modes;
+    return `${mode?.width}x${mode?.height}`;
+  };
+  await stage.until(
+    () => preferred() === "800x600",
+    () => `output 1 prefers ${preferred()} instead of 800x600`,
+  );
+  must(told.length === 1 && told[0] === 1, `changes were told of at outputs ${told.join(", ")} instead of 1`);
+}

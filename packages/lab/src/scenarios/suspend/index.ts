@@ -1,0 +1,7 @@
+/** The conformance suite for suspend: one list of cases, for every driver and every host. */
+export { SUSPEND_CASES } from "./cases/index.ts";
+export type { TestedBuffer, TestedBufferOptions, TestedCursor, TestedDriver, TestedOutput } from "./driver.ts";
+export { LentPages, type LentPagesOptions } from "./lent-pages.ts";
+export { SimulatedSubject, type SimulatedOptions } from "./simulated-subject.ts";
+export * from "./subject.ts";
+export * from "./suite.ts";
