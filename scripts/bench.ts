@@ -1,14 +1,14 @@
 /**
  * npm run bench [-- --json] [<part of a file's name>]
  *
- * Runs packages/core/bench/*.bench.ts, each in a process of its own, and prints what they measured beside the machine
- * and its load. Each exports `rows(): Promise<readonly BenchRow[]>`. --json prints only the rows, as a JSON array.
+ * Runs the *.bench.ts in each package's folder bench, each in a process of its own, and prints what they measured beside
+ * the machine and its load. Each exports `rows(): Promise<readonly BenchRow[]>`. --json prints only the rows, as a JSON array.
  * The exit code tells whether the benchmarks ran, not whether targets were met: on a busy machine that would be a lottery.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -106,6 +106,21 @@ function machine(): string {
   return `${processors.length} x ${processors[0]?.model ?? "unknown"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, load ${load.join(" ")}`;
 }
 
+/** Paths of all benchmarks, package by package. */
+function benchmarks(): readonly string[] {
+  const packages = fileURLToPath(new URL("../packages", import.meta.url));
+  return readdirSync(packages)
+    .sort()
+    .map((name) => join(packages, name, "bench"))
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) =>
+      readdirSync(folder)
+        .filter((name) => name.endsWith(".bench.ts"))
+        .sort()
+        .map((name) => join(folder, name)),
+    );
+}
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     options: { json: { type: "boolean", default: false }, one: { type: "string" } },
@@ -115,22 +130,18 @@ async function main(): Promise<number> {
     await runOne(values.one);
     return 0;
   }
-  const folder = fileURLToPath(new URL("../packages/core/bench", import.meta.url));
-  const names = existsSync(folder)
-    ? readdirSync(folder)
-        .filter((name) => name.endsWith(".bench.ts"))
-        .sort()
-    : [];
-  const wanted = names.filter((name) => positionals.length === 0 || positionals.some((part) => name.includes(part)));
+  const wanted = benchmarks().filter(
+    (path) => positionals.length === 0 || positionals.some((part) => basename(path).includes(part)),
+  );
   if (wanted.length === 0) {
-    console.error("no benchmark to run: packages/core/bench holds none (of that name)");
+    console.error("no benchmark to run: no package has one (of that name)");
     return 1;
   }
   const before = machine();
   const rows: BenchRow[] = [];
-  for (const name of wanted) {
-    console.error(`measuring ${name}`);
-    rows.push(...runFile(join(folder, name)));
+  for (const path of wanted) {
+    console.error(`measuring ${basename(path)}`);
+    rows.push(...runFile(path));
   }
   if (values.json) console.log(JSON.stringify(rows, null, 2));
   else {
