@@ -7,6 +7,7 @@
 import { buildApplication, buildRouteMap, run, text_en } from "@stricli/core";
 import type { LabContext } from "./commands/context.ts";
 import { hibernateCommand } from "./commands/hibernate.ts";
+import { imageRoutes } from "./commands/image.ts";
 import { UsageError } from "./usage-error.ts";
 
 const FAILED = 3;
@@ -18,6 +19,7 @@ const application = buildApplication<LabContext>(
   buildRouteMap({
     routes: {
       hibernate: hibernateCommand,
+      image: imageRoutes,
     },
     docs: {
       brief: "A virtio-gpu that comes through suspend and hibernation: shown, tried, and held against a real QEMU",
