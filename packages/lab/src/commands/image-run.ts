@@ -3,10 +3,11 @@
  */
 import { GpuError } from "@virtgpu/core/base";
 import { type ImageCheck, type ImageHeader, type ImageReader, openImage } from "../image/index.ts";
+import { bytesText } from "../report/quantities.ts";
 import { UsageError } from "../usage-error.ts";
 import type { LabContext } from "./context.ts";
 import type { ImageFlags } from "./image.ts";
-import { bytesText, table } from "./style.ts";
+import { table } from "./style.ts";
 
 /** Where the text goes. */
 export interface ImageOut {
