@@ -8,6 +8,9 @@ import { buildApplication, buildRouteMap, run, text_en } from "@stricli/core";
 import type { LabContext } from "./commands/context.ts";
 import { hibernateCommand } from "./commands/hibernate.ts";
 import { imageRoutes } from "./commands/image.ts";
+import { infoCommand } from "./commands/info.ts";
+import { screenshotCommand } from "./commands/screenshot.ts";
+import { traceRoutes } from "./commands/trace.ts";
 import { UsageError } from "./usage-error.ts";
 
 const FAILED = 3;
@@ -20,6 +23,9 @@ const application = buildApplication<LabContext>(
     routes: {
       hibernate: hibernateCommand,
       image: imageRoutes,
+      info: infoCommand,
+      screenshot: screenshotCommand,
+      trace: traceRoutes,
     },
     docs: {
       brief: "A virtio-gpu that comes through suspend and hibernation: shown, tried, and held against a real QEMU",

@@ -62,6 +62,10 @@ describe("what a device says of itself", () => {
     const info = await ask(hardware("qemu"));
     expect(info.features).toEqual(expect.arrayContaining(["EDID", "VERSION_1", "INDIRECT_DESC"]));
     expect(info.features).not.toContain("RESOURCE_BLOB");
+    expect(info.queues).toEqual([
+      { name: "control", sizeMax: 64 },
+      { name: "cursor", sizeMax: 16 },
+    ]);
     expect(info.outputs[0]).toMatchObject({ enabled: true, monitor: { name: expect.any(String) } });
     expect(answers(info)).toMatchObject({ ...COMMON, "resources over a reset of the device": "dropped" });
     const text = printInfo(info);

@@ -103,6 +103,7 @@ export async function deviceInfo(parts: InfoParts): Promise<DeviceInfo> {
   const { transport, host } = parts;
   const driver = new RawDriver(parts);
   const offered = transport.readDeviceFeatures();
+  const queues = ["control", "cursor"].map((name, index) => ({ name, sizeMax: transport.queueSizeMax(index) }));
   const wanted = offered & ~RING_FEATURES_WITHOUT.reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n);
   try {
     await driver.bringUp(wanted);
@@ -112,7 +113,7 @@ export async function deviceInfo(parts: InfoParts): Promise<DeviceInfo> {
       host,
       transport: transport.label,
       features: featureNames(offered),
-      queues: ["control", "cursor"].map((name, index) => ({ name, sizeMax: transport.queueSizeMax(index) })),
+      queues,
       outputs: await outputsOf(ask, transport, has(GpuFeature.EDID)),
       capsets: await capsetsOf(ask, transport),
       hostVisibleBytes: transport.sharedMemory(HOST_VISIBLE_REGION)?.byteLength ?? 0,

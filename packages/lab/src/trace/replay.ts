@@ -26,6 +26,8 @@ export interface ReplayResult {
   readonly commands: number;
   readonly pictures: number;
   readonly differences: readonly ReplayDifference[];
+  /** Where the host does not offer what the first one did, which need not show in any answer. */
+  readonly features: readonly ReplayDifference[];
 }
 
 /** The machine that a trace is played on. */
@@ -88,6 +90,7 @@ class Replay {
   commands = 0;
   pictures = 0;
   readonly differences: ReplayDifference[] = [];
+  readonly features: ReplayDifference[] = [];
   readonly #machine: ReplayMachine;
   readonly #driver: RawDriver;
   readonly #memory: TranslatedMemory;
@@ -104,7 +107,7 @@ class Replay {
   }
 
   get result(): ReplayResult {
-    return { commands: this.commands, pictures: this.pictures, differences: this.differences };
+    return { commands: this.commands, pictures: this.pictures, differences: this.differences, features: this.features };
   }
 
   async play(entry: TraceEntry, number: number): Promise<void> {
@@ -146,7 +149,7 @@ class Replay {
     // Ring features are the transport's matter; what the device itself offers is compared.
     const [recorded, replayed] = [wanted & DEVICE_FEATURES, found & DEVICE_FEATURES];
     if (recorded !== replayed) {
-      this.differences.push({
+      this.features.push({
         entry,
         what: "features of the device",
         recorded: `0x${recorded.toString(16)}`,
