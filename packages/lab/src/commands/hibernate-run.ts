@@ -2,17 +2,18 @@
  * `virtgpu hibernate`: from what was typed to a verdict, a report and an exit code.
  */
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { accessSync, constants, mkdirSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
 import { needsEmbedded, parseFault } from "../guests/machine/faults.ts";
 import { embeddedDevice } from "../hosts/embedded/options.ts";
 import type { Hardware } from "../hosts/machine.ts";
 import { findQemu } from "../hosts/qemu/qemu-process.ts";
-import { picturesOf } from "../scenarios/hibernate/pictures.ts";
-import { encodePng } from "../scenarios/scene/encode-png.ts";
 import { discardImage } from "../image/index.ts";
-import { runHibernation, type RunOutcome, type RunPlan, type RunWatcher } from "../scenarios/hibernate/run.ts";
-import { EXIT_CODES, judge, type Judgement, kindTable } from "../scenarios/hibernate/verdict.ts";
+import { runSummary, writeReport, type RunRecord } from "../report/index.ts";
+import { picturesOf } from "../scenarios/hibernate/pictures.ts";
+import { makeRecord, type RecordFacts } from "../scenarios/hibernate/record.ts";
+import { runHibernation, type RunPlan, type RunWatcher } from "../scenarios/hibernate/run.ts";
+import { EXIT_CODES, judge } from "../scenarios/hibernate/verdict.ts";
 import { SLEEP_WAYS } from "../scenarios/hibernate/ways.ts";
 import { readPicture, type ScenePicture } from "../scenarios/scene/picture-file.ts";
 import { sceneBytes } from "../scenarios/scene/scene.ts";
@@ -20,7 +21,9 @@ import { UsageError } from "../usage-error.ts";
 import type { LabContext } from "./context.ts";
 import type { HibernateFlags } from "./hibernate.ts";
 import { StepList } from "./step-list.ts";
-import { bytesText, styleFor, table } from "./style.ts";
+import { bytesText, msText } from "../report/quantities.ts";
+import { ownVersion } from "./own-version.ts";
+import { styleFor, table } from "./style.ts";
 
 const MIB = 1 << 20;
 const RAM_MIN = 32 * MIB;
@@ -38,24 +41,42 @@ export async function runHibernateCommand(
   flags: HibernateFlags,
   ...pictures: string[]
 ): Promise<void> {
-  const report = resolve(flags.report);
-  const plan = makePlan(flags, pictures.map(readPicture), imagePath(report, flags.keep));
-  prepareFolder(report);
-  const isTerminal = process.stdout.isTTY === true;
-  const style = styleFor(isTerminal);
+  const folder = resolve(flags.report);
+  const plan = makePlan(flags, pictures.map(readPicture), imagePath(folder, flags.keep));
+  prepareFolder(folder);
+  const style = styleFor(process.stdout.isTTY);
   const isSilent = flags.json || flags.quiet;
   const steps = isSilent ? null : new StepList(process.stdout, style);
   const outcome = await runHibernation(plan, steps ?? silent);
-  const judgement = judge(plan, outcome);
-  steps?.end(judgement.verdict === "kept");
   if (!flags.keep) await discardImage(plan.image);
-  writePictures(report, outcome);
-  if (flags.json) process.stdout.write(`${JSON.stringify(jsonResult(outcome, judgement), null, 2)}\n`);
-  if (!isSilent) process.stdout.write(summary(outcome));
-  if (!flags.json) {
-    process.stdout.write(`${style(judgement.verdict === "kept" ? "green" : "red", judgement.sentence)}\n`);
-  }
+  const judgement = judge(plan, outcome);
+  const isWell = judgement.verdict === "nothing lost";
+  steps?.end(isWell);
+  const record = makeRecord(plan, outcome, judgement, factsOf(flags, pictures));
+  const last = outcome.cycles.at(-1);
+  const files = writeReport(folder, record, last === undefined ? [] : picturesOf(last));
+  const page = files.find((file) => file.endsWith(".html")) ?? folder;
   this.process.exitCode = EXIT_CODES[judgement.verdict];
+  if (flags.json) process.stdout.write(`${JSON.stringify(runSummary(record), null, 2)}\n`);
+  if (flags.json) return;
+  if (!isSilent) process.stdout.write(`${recordText(record)}  report: ${relative(process.cwd(), page)}\n\n`);
+  process.stdout.write(`${style(isWell ? "green" : "red", judgement.sentence)}\n`);
+}
+
+/** What was typed, and who typed it where. */
+function factsOf(flags: HibernateFlags, pictures: readonly string[]): RecordFacts {
+  const quoted = (word: string): string => (/^[\w./:=,@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+  const { size, fault, ...plain } = flags;
+  return {
+    commandLine: ["virtgpu", ...process.argv.slice(2)].map(quoted).join(" "),
+    options: {
+      ...plain,
+      ...(size === undefined ? {} : { size: `${size.width}x${size.height}` }),
+      ...(fault === undefined ? {} : { fault }),
+      pictures,
+    },
+    version: ownVersion(),
+  };
 }
 
 const silent: RunWatcher = { stage: () => {}, progress: () => {}, note: () => {} };
@@ -154,64 +175,25 @@ function prepareFolder(folder: string): void {
   }
 }
 
-/** `before-0.png`, `after-0.png` and so on, of the last sleep. */
-function writePictures(folder: string, { cycles }: RunOutcome): void {
-  const last = cycles.at(-1);
-  if (last === undefined) return;
-  for (const { output, before, after } of picturesOf(last)) {
-    for (const [name, picture] of Object.entries({ before, after })) {
-      if (picture !== null) writeFileSync(join(folder, `${name}-${output}.png`), encodePng(picture));
-    }
-  }
-}
-
-/** Phases that matter to people, with how long they took. */
-function phaseRows({
-  marks,
-}: RunOutcome): readonly { name: string; device: string; process: number; startMs: number; ms: number }[] {
-  const begun = new Map<string, number>();
-  const first = marks[0]?.epochMs ?? 0;
-  return marks.flatMap(({ process: number, device, phase, state, epochMs }) => {
-    const key = `${number} ${device} ${phase}`;
-    if (state === "begin") begun.set(key, epochMs);
-    const start = begun.get(key);
-    if (state === "begin" || start === undefined) return [];
-    return [{ name: phase, device, process: number, startMs: start - first, ms: epochMs - start }];
-  });
-}
+/** Phases that people ask for, in the words of the log. */
+const OTHER_DEVICE = "disk0";
+const PHASES = new Set(["snapshot", "write-image", "image-load"]);
 
 /** The table of objects, and the times. */
-function summary(outcome: RunOutcome): string {
-  const kinds = kindTable(outcome.cycles);
+function recordText({ kinds, phases, timeToPictureMs, timeToCompleteMs }: RunRecord): string {
   const objects = [
-    ["object", "count", "size", "restored", "lost"],
-    ...kinds.map(({ kind, count, bytes, restored, lost }) => [kind, count, bytesText(bytes), restored, lost]),
+    ["objects", "count", "size", "restored", "lost"],
+    ...kinds.map(({ kind, count, bytes, restored, lost, unrecoverable }) => {
+      return [kind, count, bytesText(bytes), restored, lost + unrecoverable];
+    }),
   ];
-  const times = phaseRows(outcome)
-    .filter(({ ms, device }) => ms >= 1 || device !== "system")
-    .map(({ process: number, device, name, ms }) => [`process ${number}`, device, name, `${ms.toFixed(1)} ms`]);
-  const last = outcome.cycles.at(-1);
-  const picture = (last?.restored ?? last?.slept)?.timeToPictureMs ?? null;
-  const pictureLine = picture === null ? "" : `\n  pictures back after ${picture.toFixed(1)} ms\n`;
-  return `\n${table(objects)}\n${table([["", "device", "phase", "time"], ...times])}${pictureLine}\n`;
-}
-
-/** For `--json`. */
-function jsonResult(outcome: RunOutcome, { verdict, sentence, errors }: Judgement): unknown {
-  const { cycles, host } = outcome;
-  return {
-    verdict,
-    sentence,
-    host,
-    outputs: cycles.flatMap(({ comparison }, cycle) =>
-      (comparison?.outputs ?? []).map((output) => ({ cycle: cycle + 1, ...output })),
-    ),
-    cursors: cycles.flatMap(({ comparison }, cycle) =>
-      (comparison?.cursors ?? []).map((cursor) => ({ cycle: cycle + 1, ...cursor })),
-    ),
-    objects: kindTable(cycles),
-    phases: phaseRows(outcome),
-    timesToPictureMs: cycles.map(({ restored, slept }) => (restored ?? slept)?.timeToPictureMs ?? null),
-    errors,
-  };
+  const times = phases
+    .filter(({ device }) => device !== OTHER_DEVICE)
+    .filter(({ device, phase, durationMs }) =>
+      device === "system" ? PHASES.has(phase) || phase.startsWith("power-off") : / /.test(phase) && durationMs >= 0.05,
+    )
+    .map(({ process: number, device, phase, durationMs }) => [number, device, phase, msText(durationMs)]);
+  const [picture, complete] = [timeToPictureMs, timeToCompleteMs].map((ms) => (ms === null ? "-" : msText(ms)));
+  const back = timeToPictureMs === null ? "" : `  pictures are back after ${picture}, everything after ${complete}\n`;
+  return `\n${table(objects)}\n${table([["process", "device", "phase", "time"], ...times])}\n${back}`;
 }

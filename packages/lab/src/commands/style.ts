@@ -25,10 +25,3 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
   );
   return lines.map((line) => `  ${line.trimEnd()}\n`).join("");
 }
-
-/** Bytes for people. */
-export function bytesText(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  const [divisor, unit] = bytes < 1 << 20 ? [1 << 10, "KiB"] : bytes < 1 << 30 ? [1 << 20, "MiB"] : [1 << 30, "GiB"];
-  return `${(bytes / divisor).toFixed(1)} ${unit}`;
-}

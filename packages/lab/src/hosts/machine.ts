@@ -68,6 +68,9 @@ export interface HostGpu {
 
 /** See the file's head. */
 export interface MachineHost {
+  /** `embedded`, or `QEMU`; and its version, where it has one of its own. */
+  readonly name: string;
+  readonly version: string | null;
   /** For people: `embedded host, virtio-gpu-pci`, `QEMU 7.2.22, q35, virtio-gpu-pci`. */
   readonly label: string;
   /** Guest memory by guest-physical address. */

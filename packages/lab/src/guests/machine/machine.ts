@@ -191,7 +191,8 @@ export class Machine {
     });
     if (game) await this.#startGame(gpu);
     const kinds = [...new Set(this.#scene.objects.map(({ kind }) => kind))];
-    await this.#say({ message: "host", label: this.#host.label, kinds });
+    const { name, version, label } = this.#host;
+    await this.#say({ message: "host", name, version, label, kinds });
     this.#scene.run();
   }
 
@@ -258,6 +259,7 @@ export class Machine {
       commands: [...this.#timeline.take()],
       image: this.#image,
       timeToPictureMs: this.#timeline.timeToPictureMs,
+      timeToCompleteMs: this.#timeline.timeToCompleteMs,
     };
   }
 

@@ -129,12 +129,19 @@ const slept = v.strictObject({
   commands: v.array(command),
   image: v.nullable(v.strictObject({ fileBytes: whole, ramBytes: whole, pages: whole, zeroPages: whole })),
   timeToPictureMs: v.nullable(ms),
+  timeToCompleteMs: v.nullable(ms),
 });
 
 /** What a machine says. */
 const message: v.GenericSchema<unknown, Message> = v.variant("message", [
   v.strictObject({ message: v.literal("ready"), epochMs: ms, pid: whole }),
-  v.strictObject({ message: v.literal("host"), label: text, kinds: v.array(text) }),
+  v.strictObject({
+    message: v.literal("host"),
+    name: text,
+    version: v.nullable(text),
+    label: text,
+    kinds: v.array(text),
+  }),
   v.strictObject({ message: v.literal("phase"), phase }),
   v.strictObject({ message: v.literal("progress"), what: text, done: whole, total: whole }),
   v.strictObject({ message: v.literal("note"), text }),

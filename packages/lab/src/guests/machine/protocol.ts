@@ -114,12 +114,20 @@ export interface Slept {
   readonly image: ImageSize | null;
   /** From the beginning of the last restore to the pictures. */
   readonly timeToPictureMs: number | null;
+  /** To the last object. */
+  readonly timeToCompleteMs: number | null;
 }
 
 /** What a machine says. */
 export type Message =
   | { readonly message: "ready"; readonly epochMs: number; readonly pid: number }
-  | { readonly message: "host"; readonly label: string; readonly kinds: readonly string[] }
+  | {
+      readonly message: "host";
+      readonly name: string;
+      readonly version: string | null;
+      readonly label: string;
+      readonly kinds: readonly string[];
+    }
   | { readonly message: "phase"; readonly phase: PhaseMark }
   | { readonly message: "progress"; readonly what: string; readonly done: number; readonly total: number }
   | { readonly message: "note"; readonly text: string }

@@ -26,6 +26,7 @@ export class Timeline implements Tracer {
   #isRecording = false;
   #restoreAt: number | null = null;
   #pictureMs: number | null = null;
+  #completeMs: number | null = null;
 
   constructor(listener: TimelineListener) {
     this.#listener = listener;
@@ -34,6 +35,11 @@ export class Timeline implements Tracer {
   /** From the beginning of the last restore to the pictures, in milliseconds; null before there was one. */
   get timeToPictureMs(): number | null {
     return this.#pictureMs;
+  }
+
+  /** The same to the last object. */
+  get timeToCompleteMs(): number | null {
+    return this.#completeMs;
   }
 
   /** From now on commands are kept. */
@@ -82,6 +88,9 @@ export class Timeline implements Tracer {
     const atMs = performance.now();
     if (device !== "system" && phase === "restore" && state === "begin") this.#restoreAt = atMs;
     if (phase === "picture" && state === "end" && this.#restoreAt !== null) this.#pictureMs = atMs - this.#restoreAt;
+    if (device !== "system" && phase === "restore" && state === "end" && this.#restoreAt !== null) {
+      this.#completeMs = atMs - this.#restoreAt;
+    }
     this.#listener.phase({ device, phase, state, atMs, ...(detail === undefined ? {} : { detail }) });
   }
 }

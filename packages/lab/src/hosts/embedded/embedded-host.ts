@@ -27,6 +27,8 @@ const CURSOR_SIZE = 64;
 
 /** See the file's head. */
 export class EmbeddedHost implements MachineHost {
+  readonly name: string = "embedded";
+  readonly version: null = null;
   readonly label: string;
   readonly memory: GuestRam;
   /** Page 0 stays out of it, so that an address of 0 is always a mistake. */

@@ -12,6 +12,7 @@ import {
 } from "@virtgpu/core/memory";
 import type { PowerOffMode, SleepTarget, Wake } from "@virtgpu/core/sleep";
 import { MmioTransport, PciTransport, type Transport } from "@virtgpu/core/virtio";
+import * as v from "valibot";
 import { UsageError } from "../../usage-error.ts";
 import type { Hardware, HostCursor, HostGpu, HostPicture, MachineHost } from "../machine.ts";
 import type { RgbPicture } from "./ppm.ts";
@@ -43,6 +44,8 @@ export class QemuMemory {
 
 /** See the file's head. */
 export class QemuMachineHost implements MachineHost {
+  readonly name: string = "QEMU";
+  readonly version: string;
   readonly label: string;
   readonly usable: MemoryRegion;
   readonly #host: QemuHost;
@@ -52,6 +55,7 @@ export class QemuMachineHost implements MachineHost {
   private constructor(host: QemuHost, hardware: Hardware, version: string) {
     this.#host = host;
     this.#hardware = hardware;
+    this.version = version;
     this.label = `QEMU ${version}, ${host.machine}, ${hardware.device.type}`;
     // All of RAM above the first MiB and its hole, up to where a PC moves the rest.
     const first = host.ram.memory.regions.find(({ address }) => address === MIB);
@@ -76,7 +80,7 @@ export class QemuMachineHost implements MachineHost {
     const binary = qemu === null ? {} : { binary: qemu };
     const host = await QemuHost.start({ machine, devices: [options], ram, vnc: true, ...binary });
     try {
-      return new QemuMachineHost(host, hardware, await version(host));
+      return new QemuMachineHost(host, hardware, await askVersion(host));
     } catch (error) {
       await host.stop();
       throw error;
@@ -179,10 +183,12 @@ function hostMemory({ ramBytes }: Hardware): Readonly<Record<string, string>> {
   return { max_hostmem: `${Math.max(HOST_MEMORY_MIN, ramBytes + HOST_MEMORY_MIN) / MIB}M` };
 }
 
-async function version(host: QemuHost): Promise<string> {
-  const answer = await host.qmp.execute("query-version");
-  const { qemu } = answer as { readonly qemu?: { readonly major?: unknown; minor?: unknown; micro?: unknown } };
-  return [qemu?.major, qemu?.minor, qemu?.micro].map(String).join(".");
+const number = v.pipe(v.number(), v.integer());
+const versionAnswer = v.object({ qemu: v.object({ major: number, minor: number, micro: number }) });
+
+async function askVersion(host: QemuHost): Promise<string> {
+  const { qemu } = v.parse(versionAnswer, await host.qmp.execute("query-version"));
+  return `${qemu.major}.${qemu.minor}.${qemu.micro}`;
 }
 
 function toRgba({ width, height, rgb }: RgbPicture): HostPicture {

@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import type { Inventory, InventoryObject } from "../../guests/machine/protocol.ts";
 import type { HostCursor, HostPicture } from "../../hosts/machine.ts";
+import type { ObjectRecord } from "../../report/run-record.ts";
 import type { SceneKind } from "../scene/scene-state.ts";
 
 /** Two pictures of the same place. */
@@ -17,30 +18,11 @@ export interface PictureComparison {
   readonly differing: number | null;
 }
 
-/** Objects of one kind. */
-export interface KindComparison {
-  readonly kind: SceneKind;
-  readonly count: number;
-  /** Bytes of guest memory. */
-  readonly bytes: number;
-  readonly restored: number;
-  readonly lost: number;
-}
-
-/** An object that is not what it was. */
-export interface ObjectLoss {
-  readonly key: string;
-  readonly kind: SceneKind;
-  readonly why: string;
-}
-
 /** See the file's head. */
 export interface Comparison {
   readonly outputs: readonly PictureComparison[];
   readonly cursors: readonly PictureComparison[];
-  readonly kinds: readonly KindComparison[];
-  readonly losses: readonly ObjectLoss[];
-  readonly isWhole: boolean;
+  readonly objects: readonly ObjectRecord[];
 }
 
 /** Compares two inventories. */
@@ -55,32 +37,42 @@ export function compareInventories(before: Inventory, after: Inventory): Compari
     .map(([one, other], output) => compareCursors(output, one, other))
     .filter(({ before: had, after: has }) => had !== null || has !== null);
   const found = new Map(after.objects.map((object) => [object.key, object]));
-  const losses = before.objects.flatMap((object) => {
-    const why = lossOf(object, found.get(object.key));
-    return why === null ? [] : [{ key: object.key, kind: object.kind, why }];
-  });
-  const lit = outputs.some(({ before: shown }) => shown !== null);
-  const isWhole = lit && before.objects.length > 0 && losses.length === 0 && [...outputs, ...cursors].every(isSame);
-  return { outputs, cursors, kinds: byKind(before.objects, losses), losses, isWhole };
+  const objects = before.objects.map((object) => compareObjects(object, found.get(object.key)));
+  return { outputs, cursors, objects };
 }
 
-const isSame = ({ isSame: same }: PictureComparison): boolean => same;
+function compareObjects(before: InventoryObject, after: InventoryObject | undefined): ObjectRecord {
+  const { key, kind, bytes } = before;
+  const reason = lossOf(before, after);
+  return {
+    key,
+    kind,
+    bytes,
+    storage: STORAGE[kind],
+    attached: !kind.startsWith("detached") && kind !== "context",
+    before: before.host,
+    after: after?.host ?? "absent",
+    state: reason === null ? "restored" : "lost",
+    reason,
+  };
+}
+
+/** Where an object's pixels live, by its kind. */
+const STORAGE: Readonly<Record<SceneKind, string>> = {
+  image: "guest pages, host copy",
+  "detached image": "host copy, guest pages behind the scenes",
+  blob: "guest pages",
+  "detached blob": "guest pages",
+  import: "lent pages",
+  cursor: "guest pages, host copy",
+  context: "host",
+};
 
 function lossOf(before: InventoryObject, after: InventoryObject | undefined): string | null {
   if (after === undefined) return "nobody has it any more";
   if (after.guest !== before.guest) return "the guest's memory of it is not what it was";
   if (after.host === before.host) return null;
   return after.host === "absent" ? "the host knows no such object" : "the host has other contents";
-}
-
-function byKind(objects: readonly InventoryObject[], losses: readonly ObjectLoss[]): readonly KindComparison[] {
-  const kinds = [...new Set(objects.map(({ kind }) => kind))];
-  return kinds.map((kind) => {
-    const these = objects.filter((object) => object.kind === kind);
-    const lost = losses.filter((loss) => loss.kind === kind).length;
-    const bytes = these.reduce((sum, object) => sum + object.bytes, 0);
-    return { kind, count: these.length, bytes, restored: these.length - lost, lost };
-  });
 }
 
 /** Names a picture: its size and what is in it. */

@@ -3,34 +3,32 @@
  */
 import type { Inventory } from "../../guests/machine/protocol.ts";
 import type { HostCursor, HostPicture } from "../../hosts/machine.ts";
+import type { ReportPicture } from "../../report/index.ts";
 import type { Cycle } from "./run.ts";
 
-/** Before, after, and where they differ; null: dark, or (`difference`) nothing to compare. */
-export interface OutputPictures {
-  readonly output: number;
-  readonly before: HostPicture | null;
-  readonly after: HostPicture | null;
-  readonly difference: HostPicture | null;
+/** Of each output of a cycle that was lit. */
+export function picturesOf({ before, after }: Cycle): readonly ReportPicture[] {
+  return before.outputs.flatMap((_, output) =>
+    (["before", "after"] as const).flatMap((when) => {
+      const picture = seen(when === "before" ? before : after, output);
+      return picture === null ? [] : [{ ...picture, output, when }];
+    }),
+  );
 }
 
-/** Of each output of a cycle. */
-export function picturesOf({ before, after }: Cycle): readonly OutputPictures[] {
-  return before.outputs.map((_, output) => {
-    const pair = [before, after].map((inventory) => (inventory === null ? null : seen(inventory, output)));
-    const [then = null, now = null] = pair;
-    return { output, before: then, after: now, difference: then === null || now === null ? null : differ(then, now) };
-  });
-}
-
-/** An output with its cursor. */
-function seen({ outputs, cursors }: Inventory, output: number): HostPicture | null {
-  const picture = outputs[output] ?? null;
-  const cursor = cursors[output] ?? null;
+/** An output with its cursor, where the host tells where that is. */
+function seen(inventory: Inventory | null, output: number): HostPicture | null {
+  const picture = inventory?.outputs[output] ?? null;
+  const cursor = inventory?.cursors[output] ?? null;
   if (picture === null || cursor === null || cursor.place === null) return picture;
   return withCursor(picture, cursor, cursor.place);
 }
 
-function withCursor(picture: HostPicture, cursor: HostCursor, place: { x: number; y: number }): HostPicture {
+function withCursor(
+  picture: HostPicture,
+  cursor: HostCursor,
+  place: { readonly x: number; readonly y: number },
+): HostPicture {
   const rgba = picture.rgba.slice();
   for (let row = 0; row < cursor.height; row += 1) {
     for (let column = 0; column < cursor.width; column += 1) {
@@ -46,18 +44,4 @@ function withCursor(picture: HostPicture, cursor: HostCursor, place: { x: number
     }
   }
   return { width: picture.width, height: picture.height, rgba };
-}
-
-/** White where they differ, the picture darkened where they do not; null where the sizes differ. */
-function differ(one: HostPicture, other: HostPicture): HostPicture | null {
-  if (one.width !== other.width || one.height !== other.height) return null;
-  const rgba = new Uint8Array(one.rgba.length);
-  for (let at = 0; at < rgba.length; at += 4) {
-    const isSame = [0, 1, 2].every((channel) => one.rgba[at + channel] === other.rgba[at + channel]);
-    for (let channel = 0; channel < 3; channel += 1) {
-      rgba[at + channel] = isSame ? (one.rgba[at + channel] ?? 0) >> 3 : 255;
-    }
-    rgba[at + 3] = 255;
-  }
-  return { width: one.width, height: one.height, rgba };
 }

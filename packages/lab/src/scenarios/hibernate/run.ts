@@ -72,13 +72,24 @@ export interface RunMark extends PhaseMark {
   readonly epochMs: number;
 }
 
+/** A machine process. Times are milliseconds since the epoch. */
+export interface RunProcess {
+  readonly pid: number;
+  readonly role: string;
+  /** Where its clock began. */
+  readonly epochMs: number;
+  readonly endedAtMs: number | null;
+  readonly exit: string | null;
+}
+
 /** See the file's head. */
 export interface RunOutcome {
-  readonly host: string;
+  readonly host: { readonly name: string; readonly version: string | null };
   readonly cycles: readonly Cycle[];
   readonly marks: readonly RunMark[];
-  /** Where each process's clock began, in milliseconds since the epoch. */
-  readonly processes: readonly { readonly pid: number; readonly epochMs: number }[];
+  /** The commands of each sleep and restore, with the process (from 1) whose they are. */
+  readonly commands: readonly { readonly process: number; readonly slept: Slept["commands"] }[];
+  readonly processes: readonly RunProcess[];
   /** Why it came to nothing; null: it did not. */
   readonly error: Error | null;
   readonly startedAt: number;
@@ -103,15 +114,16 @@ export async function runHibernation(plan: RunPlan, watcher: RunWatcher): Promis
   } finally {
     await run.end();
   }
-  const { host, cycles, marks, processes } = run;
-  return { host, cycles, marks, processes, error, startedAt, endedAt: Date.now() };
+  const { host, cycles, marks, commands, processes } = run;
+  return { host, cycles, marks, commands, processes, error, startedAt, endedAt: Date.now() };
 }
 
 class Run {
-  host = "";
+  host: RunOutcome["host"] = { name: "unknown", version: null };
   readonly cycles: Cycle[] = [];
   readonly marks: RunMark[] = [];
-  readonly processes: { pid: number; epochMs: number }[] = [];
+  readonly commands: { process: number; slept: Slept["commands"] }[] = [];
+  readonly processes: RunProcess[] = [];
   readonly #plan: RunPlan;
   readonly #watcher: RunWatcher;
   #machine: MachineHandle | null = null;
@@ -157,6 +169,7 @@ class Run {
     this.#frozen = null;
     this.#watcher.stage(`${wayName}: ${way.about}${which}`);
     const { slept, powerOff } = await this.#running.order({ order: "sleep", way: wayName, hard, image });
+    this.#keepCommands(slept);
     const isOver = powerOff || slept?.outcome === "off";
     let exit: MachineExit | null = null;
     let restored: Slept | null = null;
@@ -208,10 +221,22 @@ class Run {
     const { hardware, faults, policy } = this.#plan;
     const index = this.processes.length + 1;
     const machine = await MachineHandle.start((message) => this.#hear(index, message));
-    this.processes.push({ pid: machine.pid, epochMs: machine.epochMs });
+    const role = image === null ? "draws and sleeps" : "comes back from the image";
+    this.processes.push({ pid: machine.pid, role, epochMs: machine.epochMs, endedAtMs: null, exit: null });
+    void machine.exited.then((exit) => this.#noteExit(index, exit));
     this.#machine = machine;
     const { slept } = await machine.order({ order: "power-on", hardware, image, faults, policy });
+    this.#keepCommands(slept);
     return slept;
+  }
+
+  #keepCommands(slept: Slept | null): void {
+    if (slept !== null) this.commands.push({ process: this.processes.length, slept: slept.commands });
+  }
+
+  #noteExit(number: number, exit: MachineExit): void {
+    const known = this.processes[number - 1];
+    if (known !== undefined) this.processes[number - 1] = { ...known, endedAtMs: Date.now(), exit: exitText(exit) };
   }
 
   /** Waits until the process is gone; with a hard end, makes it so. */
@@ -223,7 +248,7 @@ class Run {
       await machine.kill();
       throw new MachineError("ETIMEDOUT", "the machine was switched off, but its process did not end");
     }
-    const how = exit.signal === null ? `exit code ${exit.code}` : exit.signal;
+    const how = exitText(exit);
     this.#watcher.note(`process ${machine.pid} is gone (${how}); the image has ${sizeOf(this.#plan.image)}`);
     if (!isHard && exit.code !== 0) throw new MachineError("EIO", `the machine process ended with ${how}`);
     return exit;
@@ -258,12 +283,16 @@ class Run {
         this.#watcher.note(message.text);
         return;
       case "host":
-        this.host = message.label;
+        this.host = { name: message.name, version: message.version };
         this.#watcher.note(`${message.label}: ${message.kinds.join(", ")}`);
         return;
       default:
     }
   }
+}
+
+function exitText({ code, signal }: MachineExit): string {
+  return signal ?? `exit code ${code ?? "unknown"}`;
 }
 
 function sizeOf(file: string): string {

@@ -2,101 +2,100 @@
  * What a run came to, in one word and one sentence, with the reasons.
  */
 import { MachineError } from "../../guests/machine/protocol.ts";
+import type { ErrorRecord, RunVerdict } from "../../report/run-record.ts";
 import { UsageError } from "../../usage-error.ts";
-import type { KindComparison } from "./compare.ts";
+import type { PictureComparison } from "./compare.ts";
 import type { Cycle, RunOutcome, RunPlan } from "./run.ts";
-
-/** `kept`: nothing was lost. `lost`: something was. `failed`: host or machine failed, so nobody knows or nothing is left. */
-export type Verdict = "kept" | "lost" | "failed";
 
 /** See the file's head. */
 export interface Judgement {
-  readonly verdict: Verdict;
+  readonly verdict: RunVerdict;
   readonly sentence: string;
-  /** What was lost or went wrong, one sentence each. */
-  readonly errors: readonly string[];
+  /** What was lost or went wrong. */
+  readonly errors: readonly ErrorRecord[];
 }
 
-/** Exit codes of the commands that judge. */
-export const EXIT_CODES: Readonly<Record<Verdict | "usage", number>> = { kept: 0, lost: 1, usage: 2, failed: 3 };
+/** Exit codes of the commands that judge; 2 is for mistakes in what was typed. */
+export const EXIT_CODES: Readonly<Record<RunVerdict, number>> = { "nothing lost": 0, lost: 1, failed: 3 };
 
 /** Judges a run. Throws the UsageError that ended it. */
 export function judge(plan: RunPlan, { error, cycles }: RunOutcome): Judgement {
   if (error instanceof UsageError) throw error;
   const losses = cycles.flatMap((cycle, index) => lossesOf(cycle, cycles.length > 1 ? `cycle ${index + 1}: ` : ""));
-  if (losses.length > 0) return { verdict: "lost", sentence: `lost: ${few(losses)}`, errors: losses };
-  if (error !== null) {
-    const why = error instanceof MachineError ? error.message : `${error.name}: ${error.message}`;
-    return { verdict: "failed", sentence: `failed: ${why}`, errors: [why] };
-  }
-  const odd = cycles.flatMap((cycle) => oddities(plan, cycle));
-  if (odd.length > 0) return { verdict: "failed", sentence: `failed: ${few(odd)}`, errors: odd };
-  return { verdict: "kept", sentence: keptSentence(cycles), errors: [] };
+  const failures = error === null ? cycles.flatMap((cycle) => oddities(plan, cycle)) : [failureOf(error)];
+  const errors = [...losses, ...failures];
+  if (losses.length > 0) return { verdict: "lost", sentence: `lost: ${few(losses)}`, errors };
+  if (failures.length > 0) return { verdict: "failed", sentence: `failed: ${few(failures)}`, errors };
+  return { verdict: "nothing lost", sentence: keptSentence(cycles), errors };
 }
 
-/** Objects by kind over all cycles: the worst of each. */
-export function kindTable(cycles: readonly Cycle[]): readonly KindComparison[] {
-  const rows = new Map<string, KindComparison>();
-  for (const { comparison } of cycles) {
-    for (const row of comparison?.kinds ?? []) {
-      const known = rows.get(row.kind);
-      if (known === undefined || row.lost > known.lost) rows.set(row.kind, row);
-    }
-  }
-  return [...rows.values()];
+function failureOf(error: Error): ErrorRecord {
+  const isMachine = error instanceof MachineError;
+  const message = isMachine ? error.message : `${error.name}: ${error.message}`;
+  return { code: isMachine ? error.code : "EIO", message, where: "machine" };
 }
 
-function lossesOf({ comparison, slept, restored, flows }: Cycle, where: string): readonly string[] {
+function lossesOf({ comparison, slept, restored, flows }: Cycle, where: string): readonly ErrorRecord[] {
   if (comparison === null) return [];
-  const { outputs, cursors, losses } = comparison;
-  const seen = (what: string): ((row: (typeof outputs)[number]) => string[]) => {
-    return ({ output, isSame, after, differing }) => {
+  const lost = (place: string, message: string): ErrorRecord => ({ code: "LOST", message, where: `${where}${place}` });
+  const seen =
+    (what: string) =>
+    ({ output, isSame, after, differing }: PictureComparison): ErrorRecord[] => {
+      const place = `${what} ${output}`;
       if (isSame) return [];
-      if (after === null) return [`${where}${what} ${output} is dark`];
-      return [`${where}${what} ${output} differs${differing === null ? "" : ` in ${differing} pixels`}`];
+      if (after === null) return [lost(place, `${where}${place} is dark`)];
+      return [lost(place, `${where}${place} differs${differing === null ? "" : ` in ${differing} pixels`}`)];
     };
-  };
-  const told = ((restored ?? slept)?.reports ?? []).flatMap(({ lost }) => lost);
+  const told = ((restored ?? slept)?.reports ?? []).flatMap((report) => report.lost);
   return [
-    ...outputs.flatMap(seen("output")),
-    ...cursors.flatMap(seen("the cursor of output")),
-    ...losses.map(({ key, why }) => `${where}"${key}": ${why}`),
-    ...told.map(({ object, reason }) => `${where}${object}: ${reason}`),
-    ...(flows ? [] : [`${where}no frame reaches the host any more`]),
+    ...comparison.outputs.flatMap(seen("output")),
+    ...comparison.cursors.flatMap(seen("the cursor of output")),
+    ...comparison.objects.flatMap(({ key, reason }) =>
+      reason === null ? [] : [lost(key, `${where}"${key}": ${reason}`)],
+    ),
+    ...told.map(({ object, reason }) => lost(object, `${where}${object}: ${reason}`)),
+    ...(flows ? [] : [lost("frames", `${where}no frame reaches the host any more`)]),
   ];
 }
 
 /** Nothing was lost, but something did not come to what it should have. */
-function oddities({ way, faults, wayName }: RunPlan, { slept, restored, after }: Cycle): readonly string[] {
-  const complaints = (after?.errorLines ?? []).map((line) => `the host says: ${line}`);
-  if (restored !== null && restored.outcome !== "resumed" && faults.length === 0) {
-    return [...complaints, `the restore ended as "${restored.outcome}"${because(restored.failures)}`];
+function oddities({ way, faults, wayName }: RunPlan, { slept, restored, after }: Cycle): readonly ErrorRecord[] {
+  const complaints = (after?.errorLines ?? []).map((line) => odd(`the host says: ${line}`, "host"));
+  if (faults.length > 0) return complaints;
+  if (restored !== null && restored.outcome !== "resumed") {
+    return [...complaints, odd(`the restore ended as "${restored.outcome}"${because(restored.failures)}`, "restore")];
   }
-  if (slept === null || slept.outcome === way.outcome || faults.length > 0) return complaints;
-  if (slept.outcome === "aborted") {
-    return [...complaints, `${wayName} was turned back, with everything still there${because(slept.failures)}`];
-  }
-  return [...complaints, `${wayName} ended as "${slept.outcome}"${because(slept.failures)}`];
+  if (slept === null || slept.outcome === way.outcome) return complaints;
+  const what =
+    slept.outcome === "aborted" ? "was turned back, with everything still there" : `ended as "${slept.outcome}"`;
+  return [...complaints, odd(`${wayName} ${what}${because(slept.failures)}`, wayName)];
 }
 
-function because(
-  failures: readonly { readonly device: string; readonly phase: string; readonly message: string }[],
-): string {
-  const [first] = failures;
+const odd = (message: string, where: string): ErrorRecord => ({ code: "EIO", message, where });
+
+interface Failure {
+  readonly device: string;
+  readonly phase: string;
+  readonly message: string;
+}
+
+function because([first]: readonly Failure[]): string {
   return first === undefined ? "" : `: ${first.message} (${first.device}, ${first.phase})`;
 }
 
 function keptSentence(cycles: readonly Cycle[]): string {
-  const rows = kindTable(cycles);
-  const objects = rows.reduce((sum, { count }) => sum + count, 0);
-  const outputs = cycles[0]?.comparison?.outputs.length ?? 0;
-  const cursors = cycles[0]?.comparison?.cursors.length ?? 0;
+  const { objects = [], outputs = [], cursors = [] } = cycles.at(-1)?.comparison ?? {};
+  const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+  const parts = [plural(objects.length, "object"), plural(outputs.length, "output")];
+  if (cursors.length > 0) parts.push(plural(cursors.length, "cursor"));
   const over = cycles.length === 1 ? "" : ` in ${cycles.length} cycles`;
-  const seen = `${outputs} output${outputs === 1 ? "" : "s"}${cursors === 0 ? "" : `, ${cursors} cursor${cursors === 1 ? "" : "s"}`}`;
-  return `nothing lost: ${objects} objects, ${seen} the same, byte for byte${over}`;
+  return `nothing lost: ${parts.join(", ")} the same, byte for byte${over}`;
 }
 
-function few(sentences: readonly string[]): string {
-  const more = sentences.length > 3 ? ` and ${sentences.length - 3} more` : "";
-  return `${sentences.slice(0, 3).join("; ")}${more}`;
+function few(errors: readonly ErrorRecord[]): string {
+  const more = errors.length > 3 ? ` and ${errors.length - 3} more` : "";
+  return `${errors
+    .slice(0, 3)
+    .map(({ message }) => message)
+    .join("; ")}${more}`;
 }

@@ -60,7 +60,8 @@ export class Canvas {
       for (let column = Math.floor(x); column < x + width; column += 1) {
         const outX = Math.abs(column + 0.5 - centreX) - width / 2 + radius;
         const outY = Math.abs(row + 0.5 - centreY) - height / 2 + radius;
-        const distance = Math.hypot(Math.max(outX, 0), Math.max(outY, 0)) - radius;
+        const inside = Math.min(Math.max(outX, outY), 0);
+        const distance = Math.hypot(Math.max(outX, 0), Math.max(outY, 0)) + inside - radius;
         if (distance < 0.5) this.blend(column, row, colour, alpha * Math.min(1, 0.5 - distance));
       }
     }
