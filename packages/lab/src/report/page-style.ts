@@ -44,26 +44,27 @@ small, .faint { color: var(--faint); font-size: 13px; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 18px 0 0; }
 .facts > div { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 10px 14px; }
 .facts dt { color: var(--faint); font-size: 13px; }
-.facts dd { margin: 0; font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums; }
+.facts dd { margin: 0; font-size: 19px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .facts dd small { display: block; font-weight: 400; }
 .facts .bad { border-color: var(--bad); color: inherit; } .facts .bad dd { color: var(--bad); }
 .errors { margin: 0; padding-left: 20px; } .errors li { margin: 4px 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: 5px 20px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; color: var(--faint); font-size: 13px; }
 td.number, th.number { text-align: right; white-space: nowrap; }
-tbody tr:last-child td { border-bottom: 0; }
+tbody tr:last-child td { border-bottom: 0; } th:last-child, td:last-child { padding-right: 0; }
 tfoot td { border-top: 1px solid var(--line); border-bottom: 0; font-weight: 600; }
 .values { width: auto; } .values th { white-space: nowrap; padding-right: 24px; } .values td { overflow-wrap: anywhere; }
 .values tr:last-child th { border-bottom: 0; }
 details { margin-top: 12px; } summary { cursor: pointer; color: var(--faint); } details[open] > summary { margin-bottom: 8px; }
-.output { margin-top: 16px; } .output > h3 { margin: 0 0 8px; }
+.output { margin-top: 16px; } .output > .panel-head { margin-bottom: 8px; min-height: 28px; align-items: center; }
 .pictures { display: grid; grid-template-columns: repeat(3, 1fr); gap: 14px; }
 figure { margin: 0; min-width: 0; }
 figure img, .stage img { display: block; width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; background: #000; }
 figcaption { font-size: 13px; color: var(--faint); margin-top: 4px; display: flex; justify-content: space-between; gap: 8px; flex-wrap: wrap; }
-.nothing { display: grid; place-items: center; text-align: center; min-height: 120px; height: calc(100% - 26px); border: 1px dashed var(--line); border-radius: 4px; color: var(--faint); padding: 12px; }
+figure { display: flex; flex-direction: column; }
+.nothing { flex: 1; display: grid; place-items: center; text-align: center; min-height: 120px; border: 1px dashed var(--line); border-radius: 4px; color: var(--faint); padding: 12px; }
 .nothing.good { color: var(--good); }
 .hash { color: var(--faint); overflow-wrap: anywhere; }
 button { font: inherit; font-size: 13px; color: var(--ink); background: var(--ground); border: 1px solid var(--line); border-radius: 6px; padding: 2px 12px; cursor: pointer; }
@@ -87,11 +88,11 @@ svg .command { fill: var(--command); stroke: var(--command); stroke-width: 0.5; 
 .matrix td.absent { color: var(--faint); font-weight: 400; } .matrix .must { font-size: 11px; font-weight: 400; color: var(--faint); margin-left: 2px; } .matrix td.fail .must { color: var(--paper); }
 .matrix tr.first td { border-top: 2px solid var(--line); }
 .legend { display: flex; gap: 18px; flex-wrap: wrap; font-size: 13px; color: var(--faint); margin: 8px 0 0; }
-@media (max-width: 760px) { .pictures { grid-template-columns: 1fr; } main { padding: 12px; } .lanes .names { width: 96px; } }
+@media screen and (max-width: 760px) { .pictures { grid-template-columns: 1fr; } main { padding: 12px; } .lanes .names { width: 96px; } }
 @media print {
   :root { color-scheme: light; ${LIGHT} }
   body { background: #fff; font-size: 11pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  main { max-width: none; padding: 0; }
+  main { max-width: none; padding: 0; } h2, h3, .panel-head { break-after: avoid; } .facts { grid-template-columns: repeat(3, 1fr); }
   section { border: 0; padding: 0; } section, figure, tr, .panel, .output { break-inside: avoid; } section.long { break-inside: auto; }
   .tools, .stage, .stage-range { display: none; } .lanes .view svg { width: 100% !important; } .matrix thead th { position: static; }
 }

@@ -48,7 +48,7 @@ export function runPage(record: RunRecord, pictures: readonly OutputPictures[]):
   const body = html`${banner({
     tone: TONES[verdict],
     title: TITLES[verdict],
-    sentence: shortened(record.sentence, 1000),
+    sentence: shortened(record.sentence.replace(`${verdict}: `, ""), 1000),
     context: `virtgpu hibernate, ${device}, ${startedAt}`,
   })}
 ${factList(factsOf(record))}
@@ -341,7 +341,7 @@ function bugSection(record: RunRecord): Html {
 /** Options for people, as rows of a table. */
 export function optionRows(options: Options): readonly [string, string][] {
   return Object.entries(options).map(([name, value]) => {
-    const text = value === null ? "not given" : typeof value === "object" ? value.join(" ") : String(value);
+    const text = value === null ? "not given" : typeof value === "object" ? value.join(" ") || "none" : String(value);
     return [`--${name}`, shortened(text, TEXT_MAX)];
   });
 }

@@ -85,9 +85,9 @@ function writeFiles(
     mkdirSync(folder, { recursive: true });
     for (const [name, content] of files) {
       const temporary = join(folder, `.${name}.${process.pid}.new`);
-      made.push(temporary);
       // One that a crash left behind; process numbers come again.
       rmSync(temporary, { force: true });
+      made.push(temporary);
       writeFileSync(temporary, content, { flag: "wx" });
     }
     for (const [index, name] of [...files.keys()].entries()) renameSync(made[index] ?? "", join(folder, name));
