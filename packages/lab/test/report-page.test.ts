@@ -181,6 +181,9 @@ describe("a report's folder", () => {
     expect(written.map((path) => path.slice(join(folder, "new", "report").length + 1)).sort()).toEqual(names);
     const read = (name: string): Buffer => readFileSync(join(folder, "new", "report", name));
     expect(parseRunRecord(read("report.json").toString(), "report.json")).toEqual(sampleRun());
+    const shown = decode(read("after-0.png")).data;
+    expect(shown.slice(0, 4)).toEqual(decode(read("before-0.png")).data.slice(0, 4));
+    expect(shown.slice((50 * 160 + 80) * 4, (50 * 160 + 81) * 4)).toEqual(Uint8Array.of(200, 20, 20, 255));
     const { data, channels } = decode(read("difference-0.png"));
     const highlighted = Array.from(
       { length: 160 * 100 },

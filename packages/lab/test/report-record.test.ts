@@ -154,14 +154,16 @@ describe("a matrix", () => {
   });
 
   it("can't command a terminal", () => {
-    const cell = { sleep: HOSTILE, fault: HOSTILE, host: HOSTILE, reason: HOSTILE, durationMs: 1, mustPass: false };
+    const evil = `\u001b[2J\r\n\u009b1m\u202e${HOSTILE}`;
+    const cell = { sleep: evil, fault: evil, host: evil, reason: evil, durationMs: 1, mustPass: false };
     const record = sampleMatrix({
-      hosts: [{ name: HOSTILE, label: HOSTILE }],
+      hosts: [{ name: evil, label: evil }],
       cells: [
         { ...cell, result: "fail" },
         { ...cell, fault: "other", result: "not offered" },
       ],
     });
+    expect(matrixText(record, plain).split("\n")).toHaveLength(3 + 1 + 2 + 1 + 1 + 2 + 1);
     // oxlint-disable-next-line no-control-regex
     expect(matrixText(record, plain)).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/);
   });

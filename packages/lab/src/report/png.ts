@@ -20,7 +20,7 @@ export function pixelsOf(picture: Picture): { readonly pixels: Uint8Array; reado
 }
 
 /** Encodes a picture; at least one pixel. `level` is zlib's. */
-export function encodePng(picture: Picture, level: number = 6): Uint8Array {
+export function encodePng(picture: Picture, level: number = 3): Uint8Array {
   const { width, height } = picture;
   const { pixels, channels } = pixelsOf(picture);
   assert(width > 0 && height > 0 && pixels.length === width * height * channels, "a picture has all its pixels");

@@ -176,7 +176,7 @@ function pictureFigure(when: "before" | "after", sha256: string | null, picture:
   const hash =
     sha256 === null
       ? null
-      : html`<span class="hash" title="SHA-256 of the pixels: ${sha256}">${shortened(sha256, 13)}</span>`;
+      : html`<span class="hash" title="SHA-256 of the pixels: ${sha256}">${shortHash(sha256)}</span>`;
   const caption = html`<span>${when}${pictureNote(picture)}</span>${hash}`;
   const empty = sha256 === null ? "dark" : "no picture was taken";
   const content = picture === null ? html`<div class="nothing">${empty}</div>` : image(picture, when);
@@ -268,8 +268,8 @@ function allObjects(objects: readonly ObjectRecord[]): Html {
     kind,
     bytesText(bytes),
     `${storage}${attached ? "" : ", detached"}`,
-    html`<code>${shortened(before ?? "–", 13)}</code>`,
-    html`<code>${shortened(after ?? "–", 13)}</code>`,
+    html`<code>${shortHash(before ?? "–")}</code>`,
+    html`<code>${shortHash(after ?? "–")}</code>`,
     state,
   ]);
   const heads = ["object", "kind", "size", "storage", "before", "after", "state"];
@@ -338,10 +338,15 @@ function bugSection(record: RunRecord): Html {
 <p class="faint">Please attach <a href="report.json">report.json</a> and <a href="trace.json">trace.json</a>. They hold hashes, names and times, no pictures.</p></section>`;
 }
 
+/** The beginning of a hash, without the size that may stand before it. */
+function shortHash(hash: string): string {
+  return shortened(hash.split(" ").at(-1) ?? hash, 13);
+}
+
 /** Options for people, as rows of a table. */
 export function optionRows(options: Options): readonly [string, string][] {
   return Object.entries(options).map(([name, value]) => {
-    const text = value === null ? "not given" : typeof value === "object" ? value.join(" ") || "none" : String(value);
+    const text = typeof value === "object" ? (value?.join(" ") ?? "not given") || "none" : String(value ?? "not given");
     return [`--${name}`, shortened(text, TEXT_MAX)];
   });
 }

@@ -10,7 +10,7 @@ import { matrixJunit, runJunit } from "./junit.ts";
 import { matrixPage } from "./matrix-page.ts";
 import type { MatrixRecord } from "./matrix-record.ts";
 import { differencePicture, fitPicture } from "./pictures.ts";
-import { encodePng, type Picture } from "./png.ts";
+import { encodePng, type Picture, pixelsOf } from "./png.ts";
 import { type EmbeddedPicture, type OutputPictures, runPage } from "./run-page.ts";
 import type { RunRecord } from "./run-record.ts";
 
@@ -50,13 +50,14 @@ function embedPictures(
 ): readonly OutputPictures[] {
   const outputs = [...new Set(pictures.map(({ output }) => output))].sort((one, other) => one - other);
   const bytesMax = Math.floor(PAGE_PICTURES_BYTES / Math.max(1, 3 * outputs.length));
-  const embed = (name: string, picture: Picture | undefined): EmbeddedPicture | null => {
+  const embed = (name: string, picture: Picture | undefined, like: PictureFile | null = null): PictureFile | null => {
     if (picture === undefined) return null;
-    const whole = encodePng(picture);
+    const isSame = like !== null && like.width === picture.width && samePixels(like.picture, picture);
+    const whole = isSame ? like.whole : encodePng(picture);
+    const fitted = isSame ? { png: like.png, scale: like.scale } : fitPicture(picture, whole, bytesMax);
     const file = `${name}.png`;
     files.set(file, whole);
-    const { width, height } = picture;
-    return { ...fitPicture(picture, whole, bytesMax), width, height, file };
+    return { ...fitted, width: picture.width, height: picture.height, file, picture, whole };
   };
   return outputs.map((output): OutputPictures => {
     assert(Number.isSafeInteger(output) && output >= 0, "outputs are counted");
@@ -64,14 +65,26 @@ function embedPictures(
       pictures.find((picture) => picture.output === output && picture.when === when),
     );
     const found = before === undefined || after === undefined ? null : differencePicture(before, after);
+    const then = embed(`before-${output}`, before);
     return {
       output,
-      before: embed(`before-${output}`, before),
-      after: embed(`after-${output}`, after),
+      before: then,
+      after: embed(`after-${output}`, after, then),
       difference: embed(`difference-${output}`, found?.picture),
       differingPixels: found?.differingPixels ?? null,
     };
   });
+}
+
+/** A picture that is encoded, with what it was made of. */
+interface PictureFile extends EmbeddedPicture {
+  readonly picture: Picture;
+  readonly whole: Uint8Array;
+}
+
+function samePixels(one: Picture, other: Picture): boolean {
+  const [{ pixels, channels }, against] = [pixelsOf(one), pixelsOf(other)];
+  return channels === against.channels && Buffer.compare(pixels, against.pixels) === 0;
 }
 
 /** Writes all, then removes what matches `stale` and was not written. */
