@@ -77,8 +77,9 @@ export class SimMachine {
   /** The first host. */
   readonly host: SimHost;
   readonly hosts: SimHost[] = [];
+  /** Memory by the addresses that the device is given: for whoever looks at what it holds. */
+  readonly deviceMemory: GuestMemory;
   readonly #options: SimMachineOptions;
-  readonly #deviceMemory: GuestMemory;
   readonly #ramBytes: number;
 
   constructor(options: SimMachineOptions = {}) {
@@ -103,7 +104,7 @@ export class SimMachine {
     this.dmaWatch =
       (options.watchDma ?? true) ? new DmaWatch({ memory: seen, dma: this.dma, allocator: this.allocator }) : null;
     this.dmaWatch?.allow(this.bootRegion);
-    this.#deviceMemory = this.dmaWatch ?? seen;
+    this.deviceMemory = this.dmaWatch ?? seen;
     this.host = this.addHost(options);
   }
 
@@ -125,7 +126,7 @@ export class SimMachine {
       label: options.label ?? `gpu${this.hosts.length}`,
       features,
       clock: this.clock,
-      memory: this.#deviceMemory,
+      memory: this.deviceMemory,
     });
     this.hosts.push(host);
     return host;

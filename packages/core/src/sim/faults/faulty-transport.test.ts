@@ -130,6 +130,18 @@ describe("a faulty transport", () => {
     expect(faulty.readStatus()).toBe(0);
   });
 
+  it("has done with a slow reset when something else resets the device", () => {
+    const { plain, faulty } = setUp({ reset: { kind: "ms", ms: 20 } });
+    faulty.writeStatus(DeviceStatus.ACKNOWLEDGE);
+    faulty.writeStatus(0);
+    expect(faulty.readStatus()).toBe(DeviceStatus.ACKNOWLEDGE);
+    plain.status = 0;
+    expect(faulty.readStatus()).toBe(0);
+    faulty.writeStatus(DeviceStatus.ACKNOWLEDGE);
+    expect(faulty.readStatus()).toBe(DeviceStatus.ACKNOWLEDGE);
+    expect(faulty.earlyStatusWrites).toBe(0);
+  });
+
   it("never finishes a stuck reset, until it is told to", async () => {
     const { clock, plain, faulty } = setUp({ reset: { kind: "never" } });
     plain.status = 15;

@@ -169,7 +169,8 @@ export class FaultyTransport implements Transport {
   readStatus(): number {
     this.#access("readStatus");
     if (this.#resetReads !== null) {
-      if (this.#resetReads > 0) this.#resetReads -= 1;
+      // Something else may have reset the device meanwhile, e.g. a change of its power state: then there is no more to it.
+      if (this.#resetReads > 0 && this.#inner.readStatus() !== 0) this.#resetReads -= 1;
       else this.#finishReset();
     }
     const real = this.#inner.readStatus() | this.#stickyBits;
