@@ -127,7 +127,8 @@ export class QemuMachineHost implements MachineHost {
   }
 }
 
-class QemuGpu implements HostGpu {
+/** One of its devices, seen from the host. */
+export class QemuGpu implements HostGpu {
   readonly label: string;
   readonly held: null = null;
   readonly contexts: null = null;

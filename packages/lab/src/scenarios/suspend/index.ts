@@ -2,6 +2,7 @@
 export { SUSPEND_CASES } from "./cases/index.ts";
 export type { TestedBuffer, TestedBufferOptions, TestedCursor, TestedDriver, TestedOutput } from "./driver.ts";
 export { LentPages, type LentPagesOptions } from "./lent-pages.ts";
+export { QemuSubject } from "./qemu-subject.ts";
 export { SimulatedSubject, type SimulatedOptions } from "./simulated-subject.ts";
 export * from "./subject.ts";
 export * from "./suite.ts";

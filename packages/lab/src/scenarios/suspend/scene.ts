@@ -63,6 +63,11 @@ export class Scene {
     return shown.item;
   }
 
+  /** Brings what is shown to the host once more. */
+  async flushShown(): Promise<void> {
+    for (const shown of this.#shown) if (shown?.item.buffer.isAttached === true) await shown.item.buffer.flush();
+  }
+
   // --- Buffers ---
 
   /** A new painted buffer, on the host. */
@@ -181,7 +186,7 @@ export class Scene {
   async #checkCursor(moment: string, output: number): Promise<void> {
     const cursor = this.#cursors[output] ?? null;
     if (cursor === null) {
-      if (this.#subject.host.held === null) return;
+      if (!this.#subject.host.seesHiding) return;
       must((await this.#subject.host.cursor(output)) === null, `${moment}: output ${output} has a cursor`);
       return;
     }

@@ -25,6 +25,7 @@ const MAY_EXIST: ReadonlySet<number> = new Set([GpuCommand.RESOURCE_CREATE_2D, G
 
 /** See the file's head. */
 export class SimulatedHost implements SuspendHost {
+  readonly seesHiding: boolean = true;
   readonly #machine: SimMachine;
   readonly #device: VirtioGpuDeviceOptions;
   readonly #isPci: boolean;

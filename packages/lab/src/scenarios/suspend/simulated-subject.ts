@@ -1,17 +1,26 @@
 /**
  * Our own device on a simulated machine: time is virtual, memory is watched, and hosts of every kind can be had.
  */
-import { GpuError } from "@virtgpu/core/base";
+import { GpuError, sleep } from "@virtgpu/core/base";
 import { VirtioGpu } from "@virtgpu/core/driver";
 import { PAGE_BYTES, type Pages } from "@virtgpu/core/memory";
 import { type BootDriver, type HostVariant, SimMachine, type SimMachineOptions } from "@virtgpu/core/sim";
 import type { TestedDriver } from "./driver.ts";
 import { LentPages } from "./lent-pages.ts";
 import { SimulatedHost, simulatedDevice } from "./simulated-host.ts";
+import { takePageImage } from "./page-image.ts";
 import type { Ability, Lender, SuspendSubject } from "./subject.ts";
 
-/** A picture of a thousand pages, and three hundred buffers, twice over. */
-const RAM_BYTES = 16 << 20;
+/** Room for a picture of hundreds of pages, and hundreds of buffers. */
+const RAM_BYTES = 5 << 20;
+const HOST_SETTLES_MS = 100;
+
+const SAYINGS: Readonly<Record<HostVariant, string>> = {
+  drops: "drops resources on a reset",
+  keeps: "keeps resources over a reset",
+  slow: "answers slowly",
+  dies: "dies",
+};
 
 /** What kind of machine and host it is. */
 export interface SimulatedOptions {
@@ -36,7 +45,7 @@ export class SimulatedSubject implements SuspendSubject {
     this.#options = options;
     const { transport = "pci" } = machine;
     const device = simulatedDevice(blobs);
-    this.label = `simulated host, ${transport}, ${variant}`;
+    this.label = `simulated host on ${transport} that ${SAYINGS[variant]}`;
     this.machine = new SimMachine({
       ramBytes: RAM_BYTES,
       ...machine,
@@ -54,8 +63,11 @@ export class SimulatedSubject implements SuspendSubject {
   }
 
   lacks(ability: Ability): string | null {
-    const { machine, blobs = true } = this.#options;
+    const { machine, variant, blobs = true } = this.#options;
+    const isPlanned = variant === "slow" || variant === "dies";
+    if (ability === "faults" && isPlanned) return `what the host does is planned already: it ${SAYINGS[variant]}`;
     if (ability === "blobs" && !blobs) return "the device offers no blobs";
+    if (ability === "boot-kernel" && machine?.iommu === true) return "a boot driver knows no IOMMU";
     if (ability === "no-soft-reset" && machine?.pci?.noSoftReset !== true) return "S3 resets the device";
     return null;
   }
@@ -74,12 +86,8 @@ export class SimulatedSubject implements SuspendSubject {
   }
 
   takeImage(): () => void {
-    const { machine } = this;
-    const image = machine.snapshot();
-    return () => {
-      // One process stands for every kernel: where the device was still mapped when the power failed, frames stay.
-      machine.restore(image, { moveFrames: machine.dma.mapped.length === 0 });
-    };
+    const { frames, dma } = this.machine;
+    return takePageImage(frames, () => dma.mapped.length > 0);
   }
 
   startBootDriver(): Promise<BootDriver> {
@@ -94,8 +102,10 @@ export class SimulatedSubject implements SuspendSubject {
     this.machine.assertClean();
   }
 
-  verifyRemoved(): void {
+  async verifyRemoved(): Promise<void> {
     const { machine } = this;
+    // What a slow host still does by itself.
+    await sleep(machine.clock, HOST_SETTLES_MS);
     machine.assertClean();
     machine.dma.assertBalanced();
     machine.allocator.assertNoLeak(this.#lent);

@@ -166,15 +166,22 @@ export class Stage {
     );
   }
 
-  /** Lets time pass for the driver to do by itself what it can, and mends what it could not. */
-  async aftermath(): Promise<void> {
+  /**
+   * Lets time pass for the driver to do by itself what it can, and mends what it could not. With `mends` somebody has it
+   * mend in any case: what is wrong does not go away by itself.
+   */
+  async aftermath(mends: boolean): Promise<void> {
     const { host } = this;
     if (!host.isOn) await host.powerOn();
     host.release();
     await sleep(this.subject.clock, AFTERMATH_MS);
+    if (mends || this.driver.state !== "running") await this.recover();
+    // What the host did may show at the next use only.
+    await this.scene.flushShown().catch(() => {});
+    await sleep(this.subject.clock, AFTERMATH_MS);
     if (this.driver.state !== "running") await this.recover();
+    this.#platform = new MachinePlatform(this.subject);
     this.#sleep = this.#newSystem();
-    this.#platform.asleep = null;
   }
 
   /** Waits, with patience, until `condition` holds. */

@@ -22,13 +22,13 @@ export function must(condition: boolean, sentence: string): asserts condition {
 
 /**
  * What not every machine can do. `firmware`: S3 and S4 as the firmware does them. `blobs`: blob resources. `monitors`:
- * monitors change while the machine runs. `no-soft-reset`: the device keeps its state over S3. `faults`: commands go wrong
+ * monitors change while the machine runs. `boot-kernel`: another driver has the device before an image takes over. `no-soft-reset`: the device keeps its state over S3. `faults`: commands go wrong
  * by a plan, the device breaks. `other-hosts`: the next power-on may be on another host, with other abilities.
  */
-export type Ability = "firmware" | "blobs" | "monitors" | "no-soft-reset" | "faults" | "other-hosts";
+export type Ability = "firmware" | "blobs" | "monitors" | "boot-kernel" | "no-soft-reset" | "faults" | "other-hosts";
 
 /** What a real host can do, too: cases that need no more are the core of the suite. */
-export const CORE_ABILITIES: ReadonlySet<Ability> = new Set<Ability>(["firmware", "blobs", "monitors"]);
+export const CORE_ABILITIES: ReadonlySet<Ability> = new Set<Ability>(["firmware", "blobs", "monitors", "boot-kernel"]);
 
 /** Memory that somebody else owns, and lends to the GPU. */
 export interface Lender extends BufferExporter {
@@ -67,6 +67,8 @@ export interface SuspendHost {
 
   /** What an output shows; null when the host says that it is dark. */
   picture(output: number): Promise<HostPicture | null>;
+  /** Whether {@link SuspendHost.cursor} tells that a cursor was hidden. */
+  readonly seesHiding: boolean;
   /** The cursor of an output; null when there is none. */
   cursor(output: number): Promise<HostCursor | null>;
   /** What it holds of each resource, by id, as in `HostGpu.held`; null where it can't be asked. */
@@ -107,6 +109,6 @@ export interface SuspendSubject {
   run<T>(work: Promise<T>): Promise<T>;
   /** What must be true at any moment, e.g. that no device touched memory that is not its own. Throws if it is not. */
   verify(): void;
-  /** What must be true after the driver was removed, e.g. that all memory was given back. Throws if it is not. */
-  verifyRemoved(): void;
+  /** What must be true once the driver was removed, e.g. that all memory was given back. Rejects if it is not. */
+  verifyRemoved(): Promise<void>;
 }

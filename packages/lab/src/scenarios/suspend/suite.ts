@@ -32,7 +32,8 @@ export interface CaseParts {
 }
 
 /** One case. Everything about it is the same for every driver and host. */
-export interface SuspendCase extends Required<CaseParts> {
+export interface SuspendCase extends Required<Omit<CaseParts, "needs">> {
+  readonly needs: readonly Ability[];
   /** Whether a real host can be asked for it, with nothing but registers and a power switch. */
   readonly core: boolean;
   /** Runs it once. Throws CaseFailed or GpuError with what is wrong. A subject serves once. */
@@ -88,7 +89,7 @@ async function onStage(
   } finally {
     await stage.close();
   }
-  subject.verifyRemoved();
+  await subject.verifyRemoved();
 }
 
 /** Commands that the host sees in a good run: up to the end of the drawing, and up to the end of the case. */
@@ -117,12 +118,13 @@ export async function countCommands(theCase: SuspendCase, subject: SuspendSubjec
 /**
  * Runs a case on a host that misbehaves while it acts: by a plan that `arrange` makes, or by its own nature. The case may
  * then come to an end of any sort; but once the fault has gone nothing is missing, nobody waits, and a whole hibernation
- * goes without an error.
+ * goes without an error. With `mends` the fault never goes by itself: somebody has the driver mend the device.
  */
 export async function runFaulty(
   theCase: SuspendCase,
   subject: SuspendSubject,
   arrange: (subject: SuspendSubject) => void = () => {},
+  { mends = false }: { readonly mends?: boolean } = {},
 ): Promise<void> {
   await subject.run(
     onStage(theCase, subject, async (stage) => {
@@ -132,7 +134,7 @@ export async function runFaulty(
       } catch (error) {
         if (!(error instanceof GpuError || error instanceof CaseFailed)) throw error;
       }
-      await stage.aftermath();
+      await stage.aftermath(mends);
       await stage.settled({ forgiven: true });
       subject.host.forgive();
       await stage.check("once the fault has gone");

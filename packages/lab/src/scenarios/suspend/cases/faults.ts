@@ -60,7 +60,9 @@ export const FAULT_CASES: readonly SuspendCase[] = [
     title: "a host that answers out of order",
     sleep: "s4",
     act: (stage) =>
-      stage.hibernate(() => plan(stage).inject({ times: 12, at: 2, effect: { kind: "reorder", replies: 2 } })),
+      stage.hibernate(() => {
+        for (let at = 1; at <= 16; at += 1) plan(stage).inject({ at, effect: { kind: "slow", ms: (at * 7) % 11 } });
+      }),
   }),
   faulty({
     id: "breaks-unasked",

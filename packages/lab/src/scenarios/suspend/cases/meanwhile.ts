@@ -69,11 +69,10 @@ export const MEANWHILE_CASES: readonly SuspendCase[] = [
   ...meanwhile({
     id: "moved-asleep",
     title: "lent memory that its owner moves",
-    happens:
-      ({ scene }) =>
-      async () => {
-        for (const { lender } of scene.items) await lender?.move();
-      },
+    // Where the device only rests, its owner has to wait for the wake.
+    happens: (stage) => () => {
+      for (const { lender } of stage.scene.items) if (lender !== null) stage.later(lender.move());
+    },
   }),
   ...meanwhile({
     id: "monitor-asleep",
@@ -82,24 +81,26 @@ export const MEANWHILE_CASES: readonly SuspendCase[] = [
     happens: (stage) => {
       const told: number[] = [];
       const stop = stage.driver.onHotplug(({ changes }) => told.push(...changes.map(({ output }) => output)));
+      const size = preferred(stage) === "800x600" ? { width: 1024, height: 768 } : { width: 800, height: 600 };
       return async () => {
-        await stage.host.setMonitor(1, { width: 800, height: 600 });
-        stage.later(monitorKnown(stage, told).finally(stop));
+        await stage.host.setMonitor(1, size);
+        stage.later(monitorKnown(stage, `${size.width}x${size.height}`, told).finally(stop));
       };
     },
   }),
   suspendCase({
     id: "boot-driver",
+    needs: ["boot-kernel"],
     title: "a boot kernel's driver that had the device, and left its own picture on it",
     sleep: "s4",
     draw: drawEverything,
     act: (stage) =>
       stage.hibernate(async () => {
         const boot = await stage.subject.startBootDriver();
-        // The very id of what the image's kernel shows there.
-        const { id: resourceId } = stage.scene.shown(0).buffer;
-        await boot.lightUp({ scanoutId: 0, resourceId, width: 64, height: 48, colour: 0x12_34_56 });
-        await boot.lightUp({ scanoutId: 1, resourceId: resourceId + 1000, width: 64, height: 48, colour: 0x65_43_21 });
+        // Under the very ids of what the image's kernel shows, and the wrong way round.
+        const [first, second] = [stage.scene.shown(0).buffer.id, stage.scene.shown(1).buffer.id];
+        await boot.lightUp({ scanoutId: 0, resourceId: second, width: 64, height: 48, colour: 0x12_34_56 });
+        await boot.lightUp({ scanoutId: 1, resourceId: first, width: 64, height: 48, colour: 0x65_43_21 });
       }),
   }),
   suspendCase({
@@ -146,15 +147,17 @@ export const MEANWHILE_CASES: readonly SuspendCase[] = [
   }),
 ];
 
-/** The preferred mode is the monitor's new one, and output 1 is all that was told of. */
-async function monitorKnown(stage: Stage, told: readonly number[]): Promise<void> {
-  const preferred = (): string => {
-    const [mode] = stage.driver.output(1).connector.modes;
-    return `${mode?.width}x${mode?.height}`;
-  };
+/** What output 1's monitor asks for. */
+function preferred({ driver }: Stage): string {
+  const [mode] = driver.output(1).connector.modes;
+  return `${mode?.width}x${mode?.height}`;
+}
+
+/** The monitor of output 1 is known to ask for a size, and nothing else was told of. */
+async function monitorKnown(stage: Stage, size: string, told: readonly number[]): Promise<void> {
   await stage.until(
-    () => preferred() === "800x600",
-    () => `output 1 prefers ${preferred()} instead of 800x600`,
+    () => preferred(stage) === size,
+    () => `output 1 prefers ${preferred(stage)} instead of ${size}`,
   );
-  must(told.length === 1 && told[0] === 1, `changes were told of at outputs ${told.join(", ")} instead of 1`);
+  must(told.length === 1 && told[0] === 1, `changes were told of at outputs "${told.join(", ")}" instead of 1`);
 }

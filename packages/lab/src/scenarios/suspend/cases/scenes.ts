@@ -1,5 +1,5 @@
 /** What can be on the machine when it hibernates, and how it is left. */
-import { FORMATS } from "@virtgpu/core/wire";
+import { Format } from "@virtgpu/core/wire";
 import { type CaseParts, type SuspendCase, suspendCase } from "../suite.ts";
 import { drawDesktop, drawEverything } from "./everything.ts";
 
@@ -76,7 +76,7 @@ export const SCENE_CASES: readonly SuspendCase[] = [
     id: "formats",
     title: "a buffer of every pixel format",
     draw: async ({ scene }) => {
-      for (const format of FORMATS.keys()) await scene.create({ width: 17, height: 19, format });
+      for (const format of Object.values(Format)) await scene.create({ width: 17, height: 19, format });
     },
   }),
   hibernated({
@@ -115,15 +115,15 @@ export const SCENE_CASES: readonly SuspendCase[] = [
     id: "many",
     title: "more buffers than fit the rings at a time",
     draw: async ({ scene }) => {
-      await Promise.all(Array.from({ length: 300 }, () => scene.create({ width: 16, height: 16 })));
+      await Promise.all(Array.from({ length: 200 }, () => scene.create({ width: 16, height: 16 })));
       await scene.show(0, await scene.create({ width: 64, height: 48 }));
     },
   }),
   hibernated({
     id: "large",
-    title: "a picture of a thousand scattered pages",
+    title: "a picture of more than a hundred scattered pages",
     draw: async ({ scene }) => {
-      await scene.show(0, await scene.create({ width: 1280, height: 800 }));
+      await scene.show(0, await scene.create({ width: 480, height: 320 }));
     },
   }),
   hibernated({
