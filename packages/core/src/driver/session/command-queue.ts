@@ -21,6 +21,7 @@ import { assert } from "../../base/assert.ts";
 import type { RingMemory } from "../../memory/guest-memory.ts";
 import { DescriptorList, type DriverQueue } from "../../virtio/queue.ts";
 import { HEADER_BYTES } from "../../wire/index.ts";
+import { traceCommand, traceReply } from "./command-trace.ts";
 import { checkReply, isSuccess, type Reply } from "./reply.ts";
 
 /** Bytes of one slot: a request of up to {@link SLOT_REQUEST_BYTES}, then a reply. */
@@ -152,6 +153,11 @@ export class CommandQueue {
 
   get hung(): boolean {
     return this.#hung;
+  }
+
+  /** Whether the host owes an answer whose deadline passed: it may have forgotten the command. */
+  get isOverdue(): boolean {
+    return this.#owners.some((owner, slot) => owner !== null && this.#expired[slot] === 1);
   }
 
   /** The largest request or reply this queue can carry, in bytes. */
@@ -358,7 +364,7 @@ export class CommandQueue {
         reply.error = checkReply(expected, reply.words, reply.byteLength);
       }
     }
-    if (this.#parts.tracer.enabled) this.#traceReply(slot, reply.type);
+    if (this.#parts.tracer.enabled) this.#traceReply(slot);
     return reply;
   }
 
@@ -468,31 +474,15 @@ export class CommandQueue {
   }
 
   #traceCommand(type: number, object: number): void {
-    const { tracer, device, name } = this.#parts;
-    const bytes = tracer.detailed === true ? { request: this.#requestCopy(), capacity: this.#beginReplyBytes } : {};
-    tracer.trace({ kind: "command", device, queue: name, sequence: this.#sequence, type, object, ...bytes });
+    const { tracer, device, name: queue } = this.#parts;
+    const { u32, at } = this;
+    const request = { u32, at, byteLength: this.#requestBytes, capacity: this.#beginReplyBytes };
+    traceCommand(tracer, { device, queue, sequence: this.#sequence, type, object }, request);
   }
 
-  #traceReply(slot: number, reply: number): void {
-    const { tracer, device, name } = this.#parts;
-    tracer.trace({
-      kind: "reply",
-      device,
-      queue: name,
-      sequence: this.#sequences[slot] ?? 0,
-      type: this.#commands[slot] ?? 0,
-      reply,
-      ...(tracer.detailed === true ? { bytes: this.#replyCopy() } : {}),
-    });
-  }
-
-  #requestCopy(): Uint8Array {
-    const { buffer, byteOffset } = this.u32;
-    return new Uint8Array(buffer, byteOffset + 4 * this.at, this.#requestBytes).slice();
-  }
-
-  #replyCopy(): Uint8Array {
-    const { words, byteLength } = this.#reply;
-    return new Uint8Array(words.buffer, words.byteOffset, byteLength).slice();
+  #traceReply(slot: number): void {
+    const { tracer, device, name: queue } = this.#parts;
+    const facts = { device, queue, sequence: this.#sequences[slot] ?? 0, type: this.#commands[slot] ?? 0 };
+    traceReply(tracer, facts, this.#reply);
   }
 }

@@ -354,12 +354,14 @@ export class Session {
 
   /**
    * Whether this host is still ours (contract 3, R-12, R-43..R-45): status, every queue and its addresses read as we
-   * wrote them, and one canary command comes back, which says that what we made is there. Never throws.
+   * wrote them, it owes no answer, and one canary command comes back, which says that what we made is there. Never throws.
    */
   async verify(): Promise<boolean> {
     if (this.ended !== null) return false;
     try {
       if (!registersAreOurs(this.#parts.transport, this.#queues)) return false;
+      // What it may have forgotten stays unknown until a reset.
+      if (this.control.isOverdue || this.cursor.isOverdue) return false;
       return (await sendCanary(this.sender, this.reconciler)) && this.ended === null;
     } catch (error) {
       if (error instanceof GpuError) return false;
