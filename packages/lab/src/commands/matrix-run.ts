@@ -1,0 +1,93 @@
+/** `virtgpu matrix`: from what was typed to a table, reports and an exit code. */
+import { readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { GpuError } from "@virtgpu/core/base";
+import {
+  judgeMatrix,
+  MATRIX_RECORD_VERSION,
+  type MatrixCell,
+  type MatrixRecord,
+  matrixText,
+  mergeMatrices,
+  parseMatrixRecord,
+  writeMatrixReport,
+} from "../report/index.ts";
+import { embeddedColumns, type MatrixColumn } from "../scenarios/matrix/columns.ts";
+import { planMatrix, rowName, shardOf } from "../scenarios/matrix/plan.ts";
+import { runCell } from "../scenarios/matrix/run.ts";
+import { UsageError } from "../usage-error.ts";
+import { commandLine } from "./command-line.ts";
+import type { LabContext } from "./context.ts";
+import type { MatrixFlags } from "./matrix.ts";
+import { ownVersion } from "./own-version.ts";
+import { styleFor } from "./style.ts";
+
+const RED = 1;
+
+/** See the file's head. */
+export async function runMatrixCommand(this: LabContext, flags: MatrixFlags): Promise<void> {
+  const record = flags.merge === undefined ? await runMatrix(this, flags) : mergeMatrices(flags.merge.map(readMatrix));
+  const folder = resolve(flags.report);
+  const files = writeMatrixReport(folder, record);
+  const verdict = judgeMatrix(record);
+  const { stdout } = this.process;
+  this.process.exitCode = verdict.isGreen ? 0 : RED;
+  if (flags.json) stdout.write(`${JSON.stringify(record, null, 2)}\n`);
+  else if (flags.quiet) stdout.write(`${verdict.sentence}\n`);
+  else {
+    stdout.write(`\n${matrixText(record, styleFor(process.stdout.isTTY))}`);
+    const page = files.find((file) => file.endsWith(".html")) ?? folder;
+    stdout.write(`report: ${relative(process.cwd(), page)}\n`);
+  }
+}
+
+async function runMatrix({ process: { stdout } }: LabContext, flags: MatrixFlags): Promise<MatrixRecord> {
+  const columns = columnsFor(flags);
+  const all = planMatrix({ columns, faults: flags.faults, only: flags.only });
+  if (all.length === 0) throw new UsageError(`no row's name contains "${flags.only}"`);
+  const planned = shardOf(all, flags.shard);
+  const isSilent = flags.json || flags.quiet;
+  const startedAt = new Date();
+  const cells: MatrixCell[] = [];
+  for (const [done, cell] of planned.entries()) {
+    if (!isSilent && process.stdout.isTTY) {
+      stdout.write(
+        `\r\u001b[K${done + 1}/${planned.length}  ${rowName(cell.suspendCase, cell.fault)} on ${cell.column.name}`,
+      );
+    }
+    const ran = await runCell(cell, () => performance.now());
+    if (!isSilent && ran.result === "fail" && !process.stdout.isTTY) {
+      stdout.write(`failed: ${rowName(cell.suspendCase, cell.fault)} on ${cell.column.name}: ${ran.reason}\n`);
+    }
+    cells.push(ran);
+  }
+  if (!isSilent && process.stdout.isTTY) stdout.write("\r\u001b[K");
+  return {
+    schemaVersion: MATRIX_RECORD_VERSION,
+    commandLine: commandLine(),
+    options: { host: flags.host, faults: flags.faults, only: flags.only },
+    versions: { virtgpu: ownVersion(), node: process.version, platform: `${process.platform} ${process.arch}` },
+    startedAt: startedAt.toISOString(),
+    durationMs: Date.now() - startedAt.getTime(),
+    planned: all.length,
+    shards: [flags.shard],
+    hosts: columns.map(({ name, label }) => ({ name, label })),
+    cells,
+  };
+}
+
+function columnsFor({ host, qemu }: MatrixFlags): readonly MatrixColumn[] {
+  if (host === "embedded" && qemu !== undefined) throw new UsageError("--qemu is for --host qemu");
+  return embeddedColumns();
+}
+
+function readMatrix(folder: string): MatrixRecord {
+  const path = join(folder, "matrix.json");
+  try {
+    return parseMatrixRecord(readFileSync(path, "utf8"), path);
+  } catch (error) {
+    if (error instanceof GpuError) throw new UsageError(error.message);
+    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    throw new UsageError(`${path} can't be read (${why})`);
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * The columns of the matrix: machines and hosts, each with what it can't be asked for by its nature. Everything else must
+ * pass on it.
+ */
+import type { Ability, SuspendSubject } from "../suspend/index.ts";
+import { type SimulatedOptions, SimulatedSubject } from "../suspend/index.ts";
+
+/** Which columns are wanted. */
+export type MatrixHosts = "embedded" | "qemu" | "all";
+
+/** See the file's head. */
+export interface MatrixColumn {
+  readonly name: string;
+  /** For people: version, machine, device. */
+  readonly label: string;
+  readonly lacks: ReadonlySet<Ability>;
+  /** A machine for one cell. Throws GpuError where the host can't be started. */
+  start(): Promise<SuspendSubject>;
+  /** Ends it, whatever became of the cell. */
+  end(subject: SuspendSubject): Promise<void>;
+}
+
+const SIMULATED: readonly (readonly [name: string, label: string, SimulatedOptions, lacks: readonly Ability[]])[] = [
+  ["drops", "drops resources on a reset, as QEMU does", { variant: "drops" }, ["no-soft-reset"]],
+  ["keeps", "keeps resources over a reset", { variant: "keeps" }, ["no-soft-reset"]],
+  ["slow", "resets in 20 ms, answers in 1 ms", { variant: "slow" }, ["no-soft-reset", "faults"]],
+  ["no-soft-reset", "keeps its state over S3 (No_Soft_Reset)", { machine: { pci: { noSoftReset: true } } }, []],
+  [
+    "mmio-packed",
+    "virtio-mmio, packed rings",
+    { machine: { transport: "mmio", features: { packed: true } } },
+    ["no-soft-reset"],
+  ],
+  ["pci-cfg", "reached through the PCI_CFG window", { machine: { transport: "pci-cfg" } }, ["no-soft-reset"]],
+];
+
+/** Our own device on simulated machines. Time is virtual: a minute's patience costs nothing. */
+export function embeddedColumns(): readonly MatrixColumn[] {
+  return SIMULATED.map(([name, label, options, lacks]) => ({
+    name: `embedded ${name}`,
+    label: `embedded device that ${label}`,
+    lacks: new Set(lacks),
+    start: async () => new SimulatedSubject(options),
+    end: async () => {},
+  }));
+}
