@@ -9,6 +9,7 @@ import type { GpuCore } from "./core.ts";
 import { type Rect, isInside } from "./desired/geometry.ts";
 import type { BlobLayout, GuestBlobObject, Image2dObject, ImportListener } from "./desired/objects.ts";
 import { objectName, strideOf } from "./desired/objects.ts";
+import { untilUnmapped } from "./imports.ts";
 import { Fact } from "./session/host-state.ts";
 import { keyOf } from "./waiters.ts";
 
@@ -266,7 +267,7 @@ export class GpuBuffer {
     const { backing } = this.#object;
     if (backing.source !== "import" || this.isDestroyed) return;
     backing.moving = true;
-    await this.#core.untilUnmapped(this.#object);
+    await untilUnmapped(this.#core, this.#object);
   }
 
   #exporterGivesAgain(): void {

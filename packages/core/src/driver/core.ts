@@ -304,19 +304,6 @@ export class GpuCore {
     this.touch(keyOf(object));
   }
 
-  /** Resolves when no host uses the object's backing any more. A hung host makes it wait: until its answer, or a confirmed reset. */
-  untilUnmapped(object: ResourceObject): Promise<void> {
-    const host = this.session?.reconciler.resources.get(object.id);
-    if (host === undefined || host.unmapBacking === null) {
-      // No session: an unconfirmed reset may have left an old host that still reads it.
-      return this.session === null ? new Promise((resolve) => this.memory.afterReset(resolve)) : Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      host.whenBackingReleased(resolve);
-      this.session?.reconciler.touch(host);
-    });
-  }
-
   // --- Pixels ---
 
   /** The guest wrote to `rect`. The host's copy is older now; nothing is sent before somebody asks for it. */

@@ -1,6 +1,7 @@
 /** Imported buffers over a sleep: their owner may move them, keep them back, or end them. */
 import { describe, expect, it } from "vitest";
 import { GpuError } from "../../src/base/errors.ts";
+import { MemoryRenderer } from "../../src/device/index.ts";
 import { DriverBench } from "../support/driver-bench.ts";
 import { FakeExporter, SCENE_DEVICE, drawScene, expectScene } from "../support/scene.ts";
 
@@ -77,6 +78,40 @@ describe("imports over a sleep", () => {
     await bench.machine.clock.advance(60_000);
     expect(isFree).toBe(true);
     expect(exporter.mapped).toBe(0);
+  });
+
+  it("R-19 (b) an owner on its way down in the same sleep gets its pages back from a device at rest", async () => {
+    const { bench, exporter, imported } = await start();
+    await bench.run(bench.gpu.output(0).show(imported));
+    await bench.freeze("SUSPEND");
+    expect(bench.gpu.state).toBe("suspended");
+    await bench.run(exporter.takeBack());
+    expect(exporter.mapped).toBe(0);
+    exporter.giveAgain();
+    expect(await bench.restore("RESUME")).toMatchObject({ outputs: 1, lost: [] });
+    expectExported(bench, exporter);
+    bench.expectNoErrors();
+  });
+
+  it("R-19 (b) but not at the price of what only that device has: then it waits for the wake", async () => {
+    const bench = await DriverBench.start({
+      transport: "pci",
+      pci: { noSoftReset: true },
+      device: { ...SCENE_DEVICE, renderer: new MemoryRenderer() },
+    });
+    const exporter = new FakeExporter(bench, "lent", 64 * 48 * 4);
+    await bench.run(bench.gpu.importBuffer(exporter, { width: 64, height: 48 }));
+    const context = await bench.run(bench.gpu.rendering.createContext({ name: "in use" }));
+    await bench.run(context.submit(Uint8Array.of(1, 2, 3, 4)));
+    await bench.freeze("SUSPEND");
+    let isFree = false;
+    void exporter.takeBack().then(() => (isFree = true));
+    await bench.machine.clock.advance(60_000);
+    expect(isFree).toBe(false);
+    await bench.restore("RESUME");
+    await bench.machine.clock.advance(100);
+    expect([isFree, exporter.mapped]).toEqual([true, 0]);
+    expect(context.lost).toBeNull();
   });
 
   it("R-19 (c) an import that can't be mapped blocks nothing else", async () => {
