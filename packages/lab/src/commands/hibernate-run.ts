@@ -2,9 +2,10 @@
  * `virtgpu hibernate`: from what was typed to a verdict, a report and an exit code.
  */
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { needsEmbedded, parseFault } from "../guests/machine/faults.ts";
+import { describeSnapshot } from "../guests/machine/image-store.ts";
 import { embeddedDevice } from "../hosts/embedded/options.ts";
 import type { Hardware } from "../hosts/machine.ts";
 import { findQemu } from "../hosts/qemu/qemu-process.ts";
@@ -20,7 +21,7 @@ import { sceneBytes } from "../scenarios/scene/scene.ts";
 import { UsageError } from "../usage-error.ts";
 import type { LabContext } from "./context.ts";
 import type { HibernateFlags } from "./hibernate.ts";
-import { StepList } from "./step-list.ts";
+import { type LineSink, StepList } from "./step-list.ts";
 import { bytesText, msText } from "../report/quantities.ts";
 import { ownVersion } from "./own-version.ts";
 import { styleFor, table } from "./style.ts";
@@ -41,13 +42,24 @@ export async function runHibernateCommand(
   flags: HibernateFlags,
   ...pictures: string[]
 ): Promise<void> {
-  const folder = resolve(flags.report);
-  const plan = makePlan(flags, pictures.map(readPicture), imagePath(folder, flags.keep));
+  const { stdout } = this.process;
+  const here = this.folder ?? process.cwd();
+  const folder = resolve(here, flags.report);
+  const drawn = makePlan(
+    flags,
+    pictures.map((path) => readPicture(resolve(here, path), path)),
+    imagePath(folder, flags.keep),
+  );
+  const plan = flags.resume === undefined ? drawn : await resumePlan(drawn, resolve(here, flags.resume), pictures);
   prepareFolder(folder);
-  const style = styleFor(process.stdout.isTTY);
+  const sink: LineSink = {
+    write: (text) => stdout.write(text),
+    isTTY: stdout === process.stdout && process.stdout.isTTY,
+  };
+  const style = styleFor(sink.isTTY === true);
   const isSilent = flags.json || flags.quiet;
-  const steps = isSilent ? null : new StepList(process.stdout, style);
-  const outcome = await runHibernation(plan, steps ?? silent);
+  const steps = isSilent ? null : new StepList(sink, style);
+  const outcome = await untilInterrupted((signal) => runHibernation(plan, steps ?? silent, signal));
   if (!flags.keep) await discardImage(plan.image);
   const judgement = judge(plan, outcome);
   const isWell = judgement.verdict === "nothing lost";
@@ -55,12 +67,28 @@ export async function runHibernateCommand(
   const record = makeRecord(plan, outcome, judgement, factsOf(flags, pictures));
   const last = outcome.cycles.at(-1);
   const files = writeReport(folder, record, last === undefined ? [] : picturesOf(last));
-  const page = files.find((file) => file.endsWith(".html")) ?? folder;
   this.process.exitCode = EXIT_CODES[judgement.verdict];
-  if (flags.json) process.stdout.write(`${JSON.stringify(runSummary(record), null, 2)}\n`);
+  if (flags.json) sink.write(`${JSON.stringify(runSummary(record), null, 2)}\n`);
   if (flags.json) return;
-  if (!isSilent) process.stdout.write(`${recordText(record)}  report: ${relative(process.cwd(), page)}\n\n`);
-  process.stdout.write(`${style(isWell ? "green" : "red", judgement.sentence)}\n`);
+  const page = relative(here, files.find((file) => file.endsWith(".html")) ?? folder);
+  if (!isSilent) sink.write(`${recordText(record)}  report: ${page}\n\n`);
+  sink.write(`${style(isWell ? "green" : "red", judgement.sentence)}\n`);
+  const isWaiting = flags.keep && judgement.verdict === "failed" && existsSync(plan.image);
+  if (isWaiting) sink.write(`the image is kept: virtgpu hibernate --resume ${relative(here, plan.image)}\n`);
+}
+
+/** SIGINT and SIGTERM end the machine, and the command in an orderly way. */
+async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const interrupt = (): void => controller.abort();
+  process.once("SIGINT", interrupt);
+  process.once("SIGTERM", interrupt);
+  try {
+    return await work(controller.signal);
+  } finally {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+  }
 }
 
 /** What was typed, and who typed it where. */
@@ -80,6 +108,14 @@ function factsOf(flags: HibernateFlags, pictures: readonly string[]): RecordFact
 }
 
 const silent: RunWatcher = { stage: () => {}, progress: () => {}, note: () => {} };
+
+/** A machine as the image has it, but with the device and the programs that were typed: an image is not to choose those. */
+async function resumePlan(plan: RunPlan, image: string, pictures: readonly string[]): Promise<RunPlan> {
+  if (pictures.length > 0) throw new UsageError("an image brings its own pictures: leave out either --resume or these");
+  const { hardware, seen } = await describeSnapshot(image);
+  const { id, ramBytes, outputs } = hardware;
+  return { ...plan, hardware: { ...plan.hardware, id, ramBytes, outputs }, resume: { image, before: seen } };
+}
 
 /** One that is to be kept takes the place of the last one; others have a name of their own. */
 function imagePath(report: string, isKept: boolean): string {
@@ -122,6 +158,7 @@ function makePlan(flags: HibernateFlags, pictures: readonly ScenePicture[], imag
     game: flags.policy !== undefined,
     cycles: flags.cycles,
     image,
+    resume: null,
   };
 }
 

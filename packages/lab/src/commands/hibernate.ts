@@ -24,6 +24,7 @@ export interface HibernateFlags {
   readonly policy?: "veto" | "lose" | "wait";
   readonly report: string;
   readonly keep: boolean;
+  readonly resume?: string;
   readonly json: boolean;
   readonly quiet: boolean;
 }
@@ -140,6 +141,13 @@ export const hibernateCommand: Command<LabContext> = buildCommand({
       },
       report: { kind: "parsed", parse: text, default: "report", brief: "Folder for the report", placeholder: "DIR" },
       keep: { kind: "boolean", default: false, withNegated: false, brief: "Keep the image" },
+      resume: {
+        kind: "parsed",
+        parse: text,
+        optional: true,
+        brief: "Draw and sleep nothing: come back from an image that was kept",
+        placeholder: "IMAGE",
+      },
       json: { kind: "boolean", default: false, withNegated: false, brief: "One JSON object on standard output" },
       quiet: { kind: "boolean", default: false, withNegated: false, brief: "Only the verdict" },
     },
@@ -158,6 +166,6 @@ FAULTS (--fault)
 
 DEVICES (--device)
   embedded: ${EMBEDDED_DEVICES}
-  qemu:     any type that this QEMU knows, with its properties; root-port=on, window=pci-cfg`,
+  qemu:     whatever this QEMU knows, with its properties; root-port=on, window=pci-cfg`,
   },
 });

@@ -15,12 +15,17 @@ import {
   type RamSource,
   writeImage,
 } from "../../image/index.ts";
+import type { Hardware } from "../../hosts/machine.ts";
+import type { Remembered } from "../../scenarios/hibernate/compare.ts";
 import type { ImageSize } from "./protocol.ts";
+import { parseHardware, parseRemembered } from "./protocol-schema.ts";
 import { runsOf, type Snapshot } from "./snapshot.ts";
 
-/** Sections: the application's state, and the driver's. */
+/** Sections: the application's state, the driver's, the hardware's description, and what there was to see. */
 const SCENE = "scene";
 const GPU = "gpu";
+const HARDWARE = "hardware";
+const SEEN = "seen";
 
 type Progress = (done: number, total: number) => void;
 
@@ -39,11 +44,13 @@ export async function writeSnapshot(
   snapshot: Snapshot,
   { identity, onProgress, diskBytes }: StoreOptions,
 ): Promise<ImageSize> {
-  const { scene, gpu } = snapshot.state;
+  const { scene, gpu, hardware, seen } = snapshot.state;
   const json = (value: unknown): Uint8Array => new Uint8Array(Buffer.from(JSON.stringify(value)));
   const sections = new Map([
     [SCENE, json(scene)],
     [GPU, json(gpu)],
+    [HARDWARE, json(hardware)],
+    [SEEN, json(seen)],
   ]);
   const files = diskBytes === null ? nodeImageFiles : smallDisk(diskBytes);
   const content = { identity, ram: snapshotRam(memory, snapshot), sections, writtenAtMs: Date.now() };
@@ -82,6 +89,19 @@ export async function readSnapshot(
   } catch (error) {
     await reader.close();
     throw error;
+  }
+}
+
+/** Of which machine an image is, and what there was to see. Throws GpuError. */
+export async function describeSnapshot(
+  path: string,
+): Promise<{ readonly hardware: Hardware; readonly seen: Remembered }> {
+  const reader = await openImage(path);
+  try {
+    const hardware = await section(reader, HARDWARE, path);
+    return { hardware: parseHardware(hardware), seen: parseRemembered(await section(reader, SEEN, path)) };
+  } finally {
+    await reader.close();
   }
 }
 

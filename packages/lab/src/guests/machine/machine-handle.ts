@@ -3,7 +3,8 @@
  * started it, for it watches its channel.
  */
 import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { createRequire } from "node:module";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { errorOf, type Inventory, MachineError, type Message, type Order, type Slept } from "./protocol.ts";
 import { parseMessage } from "./protocol-schema.ts";
 
@@ -34,6 +35,11 @@ const STDERR_KEPT = 4000;
 /** A machine that says nothing for so long while it should do something is given up. */
 const SILENCE_MS = 180_000;
 
+/** What runs our sources where they are not compiled. */
+function sourceLoader(): string {
+  return pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+}
+
 /** See the file's head. */
 export class MachineHandle {
   /** When its clock began, in milliseconds since the epoch. */
@@ -53,6 +59,7 @@ export class MachineHandle {
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#said = (this.#said + text).slice(-STDERR_KEPT);
     });
+    child.stdin?.on("error", () => {});
     child.on("message", (value) => this.#hear(value));
     this.exited = new Promise((resolve) => {
       child.once("error", () => this.#ended({ code: null, signal: null }, resolve));
@@ -64,9 +71,9 @@ export class MachineHandle {
   static async start(listener: Listener): Promise<MachineHandle> {
     const child = fork(PROGRAM, [], {
       serialization: "advanced",
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-      execArgv:
-        IS_SOURCE && !process.execArgv.some((flag) => flag.includes("tsx")) ? ["--import", "tsx"] : process.execArgv,
+      // The first is the leash: see machine-process.ts.
+      stdio: ["pipe", "ignore", "pipe", "ipc"],
+      execArgv: IS_SOURCE ? ["--import", sourceLoader()] : process.execArgv,
     });
     const handle = new MachineHandle(child, listener);
     try {

@@ -2,10 +2,19 @@
  * The machine process: obeys one supervisor over its IPC channel, and is gone when that is.
  */
 import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { GpuError } from "@virtgpu/core/base";
 import { Machine } from "./machine.ts";
 import { failedMessage, type Message, type Order } from "./protocol.ts";
 import { parseOrder } from "./protocol-schema.ts";
+
+/** Ends this process when its standard input ends, whatever the main thread is doing: nothing outlives its supervisor. */
+const LEASH = `
+const { Socket } = require("node:net");
+const end = () => process.kill(process.pid, "SIGKILL");
+new Socket({ fd: 0 }).on("error", end).on("close", end).resume();
+`;
+new Worker(LEASH, { eval: true, execArgv: [] }).unref();
 
 let machine: Machine | null = null;
 
@@ -50,7 +59,7 @@ process.on("message", (value: unknown) => {
     .then(() => obey(parseOrder(value)))
     .catch((error: unknown) => say(failedMessage(error)));
 });
-// The supervisor is gone: so is whoever would look at this machine.
+// An orderly end; the leash sees to all others.
 void once(process, "disconnect").then(async () => {
   await machine?.stop();
   process.exit(0);

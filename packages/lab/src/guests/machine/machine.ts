@@ -11,6 +11,7 @@ import type { Hardware, HostGpu, MachineHost } from "../../hosts/machine.ts";
 import type { ImageReader } from "../../image/index.ts";
 import { createNodeClock } from "../../hosts/node-clock.ts";
 import { QemuMachineHost, QemuMemory } from "../../hosts/qemu/qemu-machine.ts";
+import { type Remembered, remember } from "../../scenarios/hibernate/compare.ts";
 import { SLEEP_WAYS, type SleepWay } from "../../scenarios/hibernate/ways.ts";
 import { Scene, type SceneParts } from "../../scenarios/scene/scene.ts";
 import { parseSceneState } from "../../scenarios/scene/scene-state.ts";
@@ -65,6 +66,8 @@ export class Machine {
   /** Why this machine must not go on. */
   #refusal: Error | null = null;
   #sleeps = 0;
+  /** What there was when nothing ran any more. */
+  #seen: Remembered | null = null;
   #phase: ReturnType<typeof faultPhase> = null;
   #commands = 0;
   #game: (() => void) | null = null;
@@ -305,12 +308,14 @@ export class Machine {
 
   async #tellWhatThereIs(): Promise<void> {
     const inventory = await this.#look(false);
+    this.#seen = remember(inventory);
     await this.#say({ message: "frozen", inventory, frames: this.#running.scene.frames });
   }
 
   #takeSnapshot(): void {
     const { gpu, scene } = this.#running;
-    const state = { scene: scene.save(), gpu: gpu.save() };
+    const seen = this.#seen ?? { outputs: [], cursors: [], objects: [] };
+    const state = { hardware: this.#hardware, seen, scene: scene.save(), gpu: gpu.save() };
     this.#snapshot = takeSnapshot(this.#host.memory, this.#allocator, state);
   }
 

@@ -5,6 +5,8 @@
 import { GpuError } from "@virtgpu/core/base";
 import * as v from "valibot";
 import { SCENE_KINDS } from "../../scenarios/scene/scene-state.ts";
+import type { Hardware } from "../../hosts/machine.ts";
+import type { Remembered } from "../../scenarios/hibernate/compare.ts";
 import type { Message, Order } from "./protocol.ts";
 
 const whole = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
@@ -153,6 +155,19 @@ const message: v.GenericSchema<unknown, Message> = v.variant("message", [
   v.strictObject({ message: v.literal("failed"), code: text, sentence: text, usage: v.boolean() }),
 ]);
 
+const hashed = v.array(v.nullable(text));
+
+/** Checks what an image says of its machine. */
+export function parseHardware(value: unknown): Hardware {
+  return checked<Hardware>(hardware, value, "the image");
+}
+
+/** Checks what an image says that there was to see. */
+export function parseRemembered(value: unknown): Remembered {
+  const schema = v.strictObject({ outputs: hashed, cursors: hashed, objects: inventory.entries.objects });
+  return checked<Remembered>(schema, value, "the image");
+}
+
 /** Checks what a machine process heard. */
 export function parseOrder(value: unknown): Order {
   return checked(order, value, "the supervisor");
@@ -167,5 +182,5 @@ function checked<T>(schema: v.GenericSchema<unknown, T>, value: unknown, who: st
   const result = v.safeParse(schema, value, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
-  throw new GpuError("EPROTO", `${who} sent what can't be understood: ${v.getDotPath(issue) ?? ""} ${issue.message}`);
+  throw new GpuError("EPROTO", `${who} says what can't be understood: ${v.getDotPath(issue) ?? ""} ${issue.message}`);
 }

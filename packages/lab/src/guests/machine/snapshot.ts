@@ -4,10 +4,16 @@
  */
 import type { SavedState } from "@virtgpu/core/driver";
 import { type GuestMemory, PAGE_BYTES, type PageAllocator } from "@virtgpu/core/memory";
+import type { Hardware } from "../../hosts/machine.ts";
+import type { Remembered } from "../../scenarios/hibernate/compare.ts";
 import type { SceneState } from "../../scenarios/scene/scene-state.ts";
 
 /** What is behind the snapshot's bytes. */
 export interface MachineState {
+  /** Of which machine. */
+  readonly hardware: Hardware;
+  /** What there was to see, for those who did not. */
+  readonly seen: Remembered;
   readonly scene: SceneState;
   readonly gpu: SavedState;
 }

@@ -14,8 +14,6 @@ export interface PictureComparison {
   /** Hashes of size and pixels; null: dark. */
   readonly before: string | null;
   readonly after: string | null;
-  /** Pixels that differ; null where the sizes do. */
-  readonly differing: number | null;
 }
 
 /** See the file's head. */
@@ -25,20 +23,37 @@ export interface Comparison {
   readonly objects: readonly ObjectRecord[];
 }
 
-/** Compares two inventories. */
-export function compareInventories(before: Inventory, after: Inventory): Comparison {
-  const pairs = <T>(of: (inventory: Inventory) => readonly (T | null)[]): (readonly [T | null, T | null])[] =>
-    Array.from({ length: Math.max(of(before).length, of(after).length) }, (_, index) => [
-      of(before)[index] ?? null,
-      of(after)[index] ?? null,
-    ]);
-  const outputs = pairs(({ outputs }) => outputs).map(([one, other], output) => comparePictures(output, one, other));
-  const cursors = pairs(({ cursors }) => cursors)
-    .map(([one, other], output) => compareCursors(output, one, other))
-    .filter(({ before: had, after: has }) => had !== null || has !== null);
+/** What is kept of an inventory to hold another one against it: hashes, no pictures. */
+export interface Remembered {
+  /** By output: size and pixels; null: dark. */
+  readonly outputs: readonly (string | null)[];
+  /** The same, with hot spot and place. */
+  readonly cursors: readonly (string | null)[];
+  readonly objects: readonly InventoryObject[];
+}
+
+/** Boils an inventory down. */
+export function remember({ outputs, cursors, objects }: Pick<Inventory, keyof Remembered>): Remembered {
+  return {
+    outputs: outputs.map((picture) => (picture === null ? null : hashPicture(picture))),
+    cursors: cursors.map((cursor) => (cursor === null ? null : hashCursor(cursor))),
+    objects,
+  };
+}
+
+/** Holds what there is against what there was. */
+export function compareInventories(before: Remembered, after: Remembered): Comparison {
+  const pair = (one: readonly (string | null)[], other: readonly (string | null)[]): PictureComparison[] =>
+    Array.from({ length: Math.max(one.length, other.length) }, (_, output) => {
+      const [then, now] = [one[output] ?? null, other[output] ?? null];
+      return { output, isSame: then === now, before: then, after: now };
+    });
   const found = new Map(after.objects.map((object) => [object.key, object]));
-  const objects = before.objects.map((object) => compareObjects(object, found.get(object.key)));
-  return { outputs, cursors, objects };
+  return {
+    outputs: pair(before.outputs, after.outputs),
+    cursors: pair(before.cursors, after.cursors).filter(({ before: had, after: has }) => had !== null || has !== null),
+    objects: before.objects.map((object) => compareObjects(object, found.get(object.key))),
+  };
 }
 
 function compareObjects(before: InventoryObject, after: InventoryObject | undefined): ObjectRecord {
@@ -75,35 +90,22 @@ function lossOf(before: InventoryObject, after: InventoryObject | undefined): st
   return after.host === "absent" ? "the host knows no such object" : "the host has other contents";
 }
 
-/** Names a picture: its size and what is in it. */
-export function hashPicture({ width, height, rgba }: HostPicture): string {
-  return `${width}x${height} ${createHash("sha256").update(rgba).digest("hex").slice(0, 32)}`;
+function hashPicture({ width, height, rgba }: HostPicture): string {
+  return `${width}x${height} ${createHash("sha256").update(rgba).digest("hex")}`;
 }
 
-function comparePictures(output: number, before: HostPicture | null, after: HostPicture | null): PictureComparison {
-  const [one, other] = [before, after].map((picture) => (picture === null ? null : hashPicture(picture)));
-  return {
-    output,
-    isSame: one === other,
-    before: one ?? null,
-    after: other ?? null,
-    differing: one === other ? 0 : differingPixels(before, after),
-  };
+function hashCursor(cursor: HostCursor): string {
+  const { hotX, hotY, place } = cursor;
+  return `${hashPicture(cursor)}, hot spot ${hotX},${hotY}${place === null ? "" : ` at ${place.x},${place.y}`}`;
 }
 
-function compareCursors(output: number, before: HostCursor | null, after: HostCursor | null): PictureComparison {
-  const pictures = comparePictures(output, before, after);
-  const place = (cursor: HostCursor | null): string =>
-    JSON.stringify([cursor?.hotX, cursor?.hotY, cursor?.place?.x, cursor?.place?.y]);
-  return { ...pictures, isSame: pictures.isSame && place(before) === place(after) };
-}
-
-function differingPixels(before: HostPicture | null, after: HostPicture | null): number | null {
+/** Pixels of an output that differ; null where that can't be said. */
+export function differingPixels(before: HostPicture | null, after: HostPicture | null): number | null {
   if (before === null || after === null || before.width !== after.width || before.height !== after.height) return null;
+  const [one, other] = [before.rgba, after.rgba];
   let differing = 0;
-  for (let at = 0; at < before.rgba.length; at += 4) {
-    const same = [0, 1, 2].every((channel) => before.rgba[at + channel] === after.rgba[at + channel]);
-    if (!same) differing += 1;
+  for (let at = 0; at < one.length; at += 4) {
+    if (one[at] !== other[at] || one[at + 1] !== other[at + 1] || one[at + 2] !== other[at + 2]) differing += 1;
   }
   return differing;
 }

@@ -8,11 +8,13 @@ import type { Cycle } from "./run.ts";
 
 /** Of each output of a cycle that was lit. */
 export function picturesOf({ before, after }: Cycle): readonly ReportPicture[] {
-  return before.outputs.flatMap((_, output) =>
-    (["before", "after"] as const).flatMap((when) => {
-      const picture = seen(when === "before" ? before : after, output);
-      return picture === null ? [] : [{ ...picture, output, when }];
-    }),
+  return (
+    (before ?? after)?.outputs.flatMap((_, output) =>
+      (["before", "after"] as const).flatMap((when) => {
+        const picture = seen(when === "before" ? before : after, output);
+        return picture === null ? [] : [{ ...picture, output, when }];
+      }),
+    ) ?? []
   );
 }
 

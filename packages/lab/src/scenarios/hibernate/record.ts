@@ -13,6 +13,7 @@ import {
   RUN_RECORD_VERSION,
   type RunRecord,
 } from "../../report/run-record.ts";
+import { differingPixels } from "./compare.ts";
 import type { Cycle, RunMark, RunOutcome, RunPlan } from "./run.ts";
 import type { Judgement } from "./verdict.ts";
 
@@ -65,19 +66,20 @@ export function makeRecord(plan: RunPlan, outcome: RunOutcome, judgement: Judgem
   };
 }
 
-function outputRecords({ before, comparison }: Cycle, index: number): readonly OutputRecord[] {
+function outputRecords({ before, after, comparison }: Cycle, index: number): readonly OutputRecord[] {
   const cursors = new Map((comparison?.cursors ?? []).map((cursor) => [cursor.output, cursor]));
-  return (comparison?.outputs ?? []).map(({ output, isSame, before: then, after: now, differing }) => {
+  return (comparison?.outputs ?? []).map(({ output, isSame, before: then, after: now }) => {
+    const [one = null, other = null] = [before?.outputs[output], after?.outputs[output]];
     const cursor = cursors.get(output);
     return {
       cycle: index + 1,
       index: output,
-      width: before.outputs[output]?.width ?? 0,
-      height: before.outputs[output]?.height ?? 0,
+      width: (one ?? other)?.width ?? 0,
+      height: (one ?? other)?.height ?? 0,
       before: then,
       after: now,
       identical: isSame,
-      differingPixels: differing,
+      differingPixels: isSame ? 0 : differingPixels(one, other),
       cursor: cursor === undefined ? null : { before: cursor.before, after: cursor.after, identical: cursor.isSame },
     };
   });

@@ -15,7 +15,7 @@ import {
   type Slept,
 } from "../../guests/machine/protocol.ts";
 import type { Hardware } from "../../hosts/machine.ts";
-import { type Comparison, compareInventories } from "./compare.ts";
+import { type Comparison, compareInventories, type Remembered, remember } from "./compare.ts";
 import type { SleepWay } from "./ways.ts";
 
 /** What is to be done. */
@@ -38,6 +38,8 @@ export interface RunPlan {
   readonly cycles: number;
   /** Where the image goes. */
   readonly image: string;
+  /** Begins with this image instead of a machine that draws; null: it does not. */
+  readonly resume: { readonly image: string; readonly before: Remembered } | null;
 }
 
 /** What is told while it goes on. */
@@ -52,7 +54,8 @@ export interface RunWatcher {
 
 /** One sleep and what came of it. */
 export interface Cycle {
-  readonly before: Inventory;
+  /** Null: nobody saw it, this run began with an image. */
+  readonly before: Inventory | null;
   readonly after: Inventory | null;
   readonly comparison: Comparison | null;
   /** What the operation that went to sleep came to; null where its process was killed. */
@@ -101,9 +104,15 @@ const MIB = 1 << 20;
 const FLOW_MS = 400;
 const EXIT_MS = 20_000;
 
-/** Runs it. What goes wrong with the machine is in the outcome; mistakes in the plan are thrown as UsageError. */
-export async function runHibernation(plan: RunPlan, watcher: RunWatcher): Promise<RunOutcome> {
+/** Runs it, unless `signal` ends it. What goes wrong with the machine is in the outcome; mistakes in the plan are thrown as UsageError. */
+export async function runHibernation(
+  plan: RunPlan,
+  watcher: RunWatcher,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<RunOutcome> {
   const run = new Run(plan, watcher);
+  const interrupt = (): void => run.interrupt();
+  signal.addEventListener("abort", interrupt);
   const startedAt = Date.now();
   let error: Error | null = null;
   try {
@@ -112,8 +121,10 @@ export async function runHibernation(plan: RunPlan, watcher: RunWatcher): Promis
     if (!(failure instanceof Error)) throw failure;
     error = failure;
   } finally {
+    signal.removeEventListener("abort", interrupt);
     await run.end();
   }
+  if (signal.aborted) error = new MachineError("ECANCELED", "interrupted");
   const { host, cycles, marks, commands, processes } = run;
   return { host, cycles, marks, commands, processes, error, startedAt, endedAt: Date.now() };
 }
@@ -127,6 +138,7 @@ class Run {
   readonly #plan: RunPlan;
   readonly #watcher: RunWatcher;
   #machine: MachineHandle | null = null;
+  #isInterrupted = false;
   #frozen: Extract<Message, { message: "frozen" }> | null = null;
 
   constructor(plan: RunPlan, watcher: RunWatcher) {
@@ -135,7 +147,11 @@ class Run {
   }
 
   async go(): Promise<void> {
-    const { hardware, pictures, objects, game, cycles } = this.#plan;
+    const { hardware, pictures, objects, game, cycles, resume } = this.#plan;
+    if (resume !== null) {
+      this.cycles.push(await this.#resume(resume));
+      return;
+    }
     this.#watcher.stage("switch a machine on");
     await this.#powerOn(null);
     this.#watcher.stage("draw a scene, and let frames flow");
@@ -151,6 +167,12 @@ class Run {
     }
   }
 
+  /** Ends the machine at once; whoever waits for it hears so. */
+  interrupt(): void {
+    this.#isInterrupted = true;
+    void this.#machine?.kill();
+  }
+
   /** Whatever is still there is ended. */
   async end(): Promise<void> {
     const machine = this.#machine;
@@ -164,12 +186,25 @@ class Run {
     }
   }
 
+  async #resume({ image, before }: NonNullable<RunPlan["resume"]>): Promise<Cycle> {
+    this.#watcher.stage("a new process, with nothing but the image");
+    const restored = await this.#powerOn(image);
+    this.#watcher.stage("compare what the host shows and holds");
+    const { inventory: after } = await this.#running.order({ order: "look", shows: true });
+    const comparison = after === null ? null : compareInventories(before, remember(after));
+    const flows = after !== null && (await this.#flows(after));
+    return { before: null, after, comparison, slept: null, restored, exit: null, frames: 0, flows };
+  }
+
   async #cycle(which: string): Promise<Cycle> {
     const { way, wayName, hard, image } = this.#plan;
     this.#frozen = null;
     this.#watcher.stage(`${wayName}: ${way.about}${which}`);
     const { slept, powerOff } = await this.#running.order({ order: "sleep", way: wayName, hard, image });
     this.#keepCommands(slept);
+    const [failure] = slept?.outcome === "aborted" ? slept.failures : [];
+    if (failure !== undefined)
+      this.#watcher.note(`turned back by ${failure.device}, ${failure.phase}: ${failure.message}`);
     const isOver = powerOff || slept?.outcome === "off";
     let exit: MachineExit | null = null;
     let restored: Slept | null = null;
@@ -183,7 +218,7 @@ class Run {
     if (frozen === null) return this.#untouched(slept);
     this.#watcher.stage(`compare what the host shows and holds${which}`);
     const { inventory: after } = await this.#running.order({ order: "look", shows: true });
-    const comparison = after === null ? null : compareInventories(frozen.inventory, after);
+    const comparison = after === null ? null : compareInventories(remember(frozen.inventory), remember(after));
     const flows = after !== null && (await this.#flows(after));
     return { before: frozen.inventory, after, comparison, slept, restored, exit, frames: frozen.frames, flows };
   }
@@ -198,7 +233,7 @@ class Run {
     const { inventory: after } = await this.#running.order({ order: "look", shows: true });
     if (before === null || after === null) throw new MachineError("EIO", "the machine does not say what there is");
     const flows = await this.#flows(after);
-    const comparison = compareInventories(before, after);
+    const comparison = compareInventories(remember(before), remember(after));
     return { before, after, comparison, slept, restored: null, exit: null, frames: 0, flows };
   }
 
@@ -207,7 +242,7 @@ class Run {
     await this.#running.order({ order: "flow", frames: 3 });
     const { inventory } = await this.#running.order({ order: "look", shows: false });
     if (inventory === null) return false;
-    const { outputs, cursors } = compareInventories(earlier, inventory);
+    const { outputs, cursors } = compareInventories(remember(earlier), remember(inventory));
     const couldMove = earlier.cursors.some((cursor) => cursor?.place !== null) || this.#plan.pictures.includes(null);
     return !couldMove || [...outputs, ...cursors].some(({ isSame }) => !isSame);
   }
@@ -225,6 +260,7 @@ class Run {
     this.processes.push({ pid: machine.pid, role, epochMs: machine.epochMs, endedAtMs: null, exit: null });
     void machine.exited.then((exit) => this.#noteExit(index, exit));
     this.#machine = machine;
+    if (this.#isInterrupted) throw new MachineError("ECANCELED", "interrupted");
     const { slept } = await machine.order({ order: "power-on", hardware, image, faults, policy });
     this.#keepCommands(slept);
     return slept;

@@ -4,7 +4,7 @@
 import { MachineError } from "../../guests/machine/protocol.ts";
 import type { ErrorRecord, RunVerdict } from "../../report/run-record.ts";
 import { UsageError } from "../../usage-error.ts";
-import type { PictureComparison } from "./compare.ts";
+import { differingPixels, type PictureComparison } from "./compare.ts";
 import type { Cycle, RunOutcome, RunPlan } from "./run.ts";
 
 /** See the file's head. */
@@ -35,14 +35,21 @@ function failureOf(error: Error): ErrorRecord {
   return { code: isMachine ? error.code : "EIO", message, where: "machine" };
 }
 
-function lossesOf({ comparison, slept, restored, flows }: Cycle, where: string): readonly ErrorRecord[] {
+function lossesOf(
+  { before, after: found, comparison, slept, restored, flows }: Cycle,
+  where: string,
+): readonly ErrorRecord[] {
   if (comparison === null) return [];
   const lost = (place: string, message: string): ErrorRecord => ({ code: "LOST", message, where: `${where}${place}` });
   const seen =
     (what: string) =>
-    ({ output, isSame, after, differing }: PictureComparison): ErrorRecord[] => {
+    ({ output, isSame, after }: PictureComparison): ErrorRecord[] => {
       const place = `${what} ${output}`;
       if (isSame) return [];
+      const isOutput = what === "output";
+      const differing = isOutput
+        ? differingPixels(before?.outputs[output] ?? null, found?.outputs[output] ?? null)
+        : null;
       if (after === null) return [lost(place, `${where}${place} is dark`)];
       return [lost(place, `${where}${place} differs${differing === null ? "" : ` in ${differing} pixels`}`)];
     };

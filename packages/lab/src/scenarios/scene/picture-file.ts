@@ -41,14 +41,14 @@ const PIXELS_MAX = 64 << 20;
 /** Behind transparent pixels. */
 const GROUND = 0x20;
 
-/** Reads a picture. Throws UsageError that says what is wrong with the file. */
-export function readPicture(path: string): ScenePicture {
-  const bytes = readFile(path);
-  const header = checkHeader(path, bytes);
+/** Reads a picture. Throws UsageError that says what is wrong with the file, which people call `name`. */
+export function readPicture(path: string, name: string = path): ScenePicture {
+  const bytes = readFile(path, name);
+  const header = checkHeader(name, bytes);
   try {
     return toPixels(decode(plainPng(bytes, header), { checkCrc: true }));
   } catch (error) {
-    throw new UsageError(`${path} is a broken PNG: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${name} is a broken PNG: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
@@ -86,21 +86,21 @@ function checkUnpackedSize(packed: Buffer, { width, height, bitsPerPixel }: Head
   if (byteLength < (rowBytes - 1) * height) throw new RangeError("it ends before its last row");
 }
 
-function readFile(path: string): Buffer {
+function readFile(path: string, name: string): Buffer {
   let file: number;
   try {
     file = openSync(path, "r");
   } catch (error) {
-    throw new UsageError(`the picture ${path} can't be read: ${reason(error)}`);
+    throw new UsageError(`the picture ${name} can't be read: ${reason(error)}`);
   }
   try {
     const status = fstatSync(file);
-    if (!status.isFile()) throw new UsageError(`${path} is no file`);
-    if (status.size > FILE_BYTES_MAX) throw new UsageError(`${path} has more than ${FILE_BYTES_MAX >> 20} MiB`);
+    if (!status.isFile()) throw new UsageError(`${name} is no file`);
+    if (status.size > FILE_BYTES_MAX) throw new UsageError(`${name} has more than ${FILE_BYTES_MAX >> 20} MiB`);
     return readFileSync(file);
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError(`the picture ${path} can't be read: ${reason(error)}`);
+    throw new UsageError(`the picture ${name} can't be read: ${reason(error)}`);
   } finally {
     closeSync(file);
   }
