@@ -1,5 +1,5 @@
 /**
- * A hibernation from end to end, over two processes: what `npm start` shows. The first process draws two outputs, a
+ * A hibernation from end to end, over two processes: `virtgpu hibernate` in few lines. The first process draws two outputs, a
  * cursor and buffers off screen. Its sleep is vetoed while something that can't be brought back is in use; then it goes
  * through the phases of Linux's hibernate(), writes memory and desired state to a folder, and is gone, device and all.
  * The second process gets that folder and nothing else, and restores on a host that knows nothing. The supervisor, which
