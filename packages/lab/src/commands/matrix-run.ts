@@ -12,8 +12,10 @@ import {
   parseMatrixRecord,
   writeMatrixReport,
 } from "../report/index.ts";
+import { findQemu } from "../hosts/qemu/qemu-process.ts";
 import { embeddedColumns, type MatrixColumn } from "../scenarios/matrix/columns.ts";
 import { planMatrix, rowName, shardOf } from "../scenarios/matrix/plan.ts";
+import { qemuColumns } from "../scenarios/matrix/qemu-columns.ts";
 import { runCell } from "../scenarios/matrix/run.ts";
 import { UsageError } from "../usage-error.ts";
 import { commandLine } from "./command-line.ts";
@@ -23,6 +25,7 @@ import { ownVersion } from "./own-version.ts";
 import { styleFor } from "./style.ts";
 
 const RED = 1;
+const WITHOUT_FAULTS = "ways to break are not in here: a real QEMU goes wrong by no plan, --host embedded does\n";
 
 /** See the file's head. */
 export async function runMatrixCommand(this: LabContext, flags: MatrixFlags): Promise<void> {
@@ -35,6 +38,7 @@ export async function runMatrixCommand(this: LabContext, flags: MatrixFlags): Pr
   if (flags.json) stdout.write(`${JSON.stringify(record, null, 2)}\n`);
   else if (flags.quiet) stdout.write(`${verdict.sentence}\n`);
   else {
+    if (record.options["faults"] === false) stdout.write(WITHOUT_FAULTS);
     stdout.write(`\n${matrixText(record, styleFor(process.stdout.isTTY))}`);
     const page = files.find((file) => file.endsWith(".html")) ?? folder;
     stdout.write(`report: ${relative(process.cwd(), page)}\n`);
@@ -49,23 +53,27 @@ async function runMatrix({ process: { stdout } }: LabContext, flags: MatrixFlags
   const isSilent = flags.json || flags.quiet;
   const startedAt = new Date();
   const cells: MatrixCell[] = [];
-  for (const [done, cell] of planned.entries()) {
-    if (!isSilent && process.stdout.isTTY) {
-      stdout.write(
-        `\r\u001b[K${done + 1}/${planned.length}  ${rowName(cell.suspendCase, cell.fault)} on ${cell.column.name}`,
-      );
+  try {
+    for (const [done, cell] of planned.entries()) {
+      if (!isSilent && process.stdout.isTTY) {
+        stdout.write(
+          `\r\u001b[K${done + 1}/${planned.length}  ${rowName(cell.suspendCase, cell.fault)} on ${cell.column.name}`,
+        );
+      }
+      const ran = await runCell(cell, () => performance.now());
+      if (!isSilent && ran.result === "fail" && !process.stdout.isTTY) {
+        stdout.write(`failed: ${rowName(cell.suspendCase, cell.fault)} on ${cell.column.name}: ${ran.reason}\n`);
+      }
+      cells.push(ran);
     }
-    const ran = await runCell(cell, () => performance.now());
-    if (!isSilent && ran.result === "fail" && !process.stdout.isTTY) {
-      stdout.write(`failed: ${rowName(cell.suspendCase, cell.fault)} on ${cell.column.name}: ${ran.reason}\n`);
-    }
-    cells.push(ran);
+  } finally {
+    for (const column of columns) await column.close();
   }
   if (!isSilent && process.stdout.isTTY) stdout.write("\r\u001b[K");
   return {
     schemaVersion: MATRIX_RECORD_VERSION,
     commandLine: commandLine(),
-    options: { host: flags.host, faults: flags.faults, only: flags.only },
+    options: { host: flags.host, faults: all.some(({ fault }) => fault !== null), only: flags.only },
     versions: { virtgpu: ownVersion(), node: process.version, platform: `${process.platform} ${process.arch}` },
     startedAt: startedAt.toISOString(),
     durationMs: Date.now() - startedAt.getTime(),
@@ -78,7 +86,7 @@ async function runMatrix({ process: { stdout } }: LabContext, flags: MatrixFlags
 
 function columnsFor({ host, qemu }: MatrixFlags): readonly MatrixColumn[] {
   if (host === "embedded" && qemu !== undefined) throw new UsageError("--qemu is for --host qemu");
-  return embeddedColumns();
+  return [...(host === "qemu" ? [] : embeddedColumns()), ...(host === "embedded" ? [] : qemuColumns(findQemu(qemu)))];
 }
 
 function readMatrix(folder: string): MatrixRecord {

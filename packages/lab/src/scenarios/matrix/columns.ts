@@ -2,8 +2,7 @@
  * The columns of the matrix: machines and hosts, each with what it can't be asked for by its nature. Everything else must
  * pass on it.
  */
-import type { Ability, SuspendSubject } from "../suspend/index.ts";
-import { type SimulatedOptions, SimulatedSubject } from "../suspend/index.ts";
+import { type Ability, type SimulatedOptions, SimulatedSubject, type SuspendSubject } from "../suspend/index.ts";
 
 /** Which columns are wanted. */
 export type MatrixHosts = "embedded" | "qemu" | "all";
@@ -14,10 +13,17 @@ export interface MatrixColumn {
   /** For people: version, machine, device. */
   readonly label: string;
   readonly lacks: ReadonlySet<Ability>;
-  /** A machine for one cell. Throws GpuError where the host can't be started. */
+  /** Whether there is such a host depends on what is installed: nothing must pass, its answer says what is offered. */
+  readonly optional: boolean;
+  /** A machine for one cell, which has no other at the same time. Throws NotOffered, or GpuError where it can't be started. */
   start(): Promise<SuspendSubject>;
-  /** Ends it, whatever became of the cell. */
-  end(subject: SuspendSubject): Promise<void>;
+  /** Ends what serves all of its cells. */
+  close(): Promise<void>;
+}
+
+/** A host that this machine does not have, and why: its cells are not offered. */
+export class NotOffered extends Error {
+  override readonly name: string = "NotOffered";
 }
 
 const SIMULATED: readonly (readonly [name: string, label: string, SimulatedOptions, lacks: readonly Ability[]])[] = [
@@ -40,7 +46,8 @@ export function embeddedColumns(): readonly MatrixColumn[] {
     name: `embedded ${name}`,
     label: `embedded device that ${label}`,
     lacks: new Set(lacks),
+    optional: false,
     start: async () => new SimulatedSubject(options),
-    end: async () => {},
+    close: async () => {},
   }));
 }

@@ -19,7 +19,7 @@ export interface PlannedCell {
 /** What is wanted of the matrix. */
 export interface MatrixWish {
   readonly columns: readonly MatrixColumn[];
-  /** Whether ways to break are tried too. */
+  /** Whether ways to break are tried too, where some column goes wrong by a plan. */
   readonly faults: boolean;
   /** Only rows whose names contain this; empty: all. */
   readonly only: string;
@@ -30,9 +30,10 @@ const isWay = ({ needs }: SuspendCase): boolean => !needs.includes("faults") && 
 
 /** All cells, row by row. */
 export function planMatrix({ columns, faults, only }: MatrixWish): readonly PlannedCell[] {
+  const areOffered = faults && columns.some(({ lacks }) => !lacks.has("faults"));
   const rows = SUSPEND_CASES.flatMap((suspendCase) => [
     { suspendCase, fault: null },
-    ...(faults && isWay(suspendCase) && WAYS.has(suspendCase.id)
+    ...(areOffered && isWay(suspendCase) && WAYS.has(suspendCase.id)
       ? MATRIX_FAULTS.map((fault) => ({ suspendCase, fault }))
       : []),
   ]);
@@ -61,9 +62,9 @@ export function rowName({ id }: SuspendCase, fault: MatrixFault | null): string 
   return fault === null ? id : `${id} x ${fault.name}`;
 }
 
-function isDue({ lacks }: MatrixColumn, { needs }: SuspendCase, fault: MatrixFault | null): boolean {
+function isDue({ lacks, optional }: MatrixColumn, { needs }: SuspendCase, fault: MatrixFault | null): boolean {
   const wanted: readonly Ability[] = fault === null ? needs : [...needs, "faults"];
-  return wanted.every((ability) => !lacks.has(ability));
+  return !optional && wanted.every((ability) => !lacks.has(ability));
 }
 
 /** Part `index` of `count`, from 1: every n-th cell, so that parts take as long as each other. */

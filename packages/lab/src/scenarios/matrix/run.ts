@@ -3,7 +3,7 @@
  */
 import { CaseFailed, countCommands, notOffered, runFaulty, type SuspendSubject } from "../suspend/index.ts";
 import type { CellResult, MatrixCell } from "../../report/matrix-record.ts";
-import type { MatrixColumn } from "./columns.ts";
+import { NotOffered } from "./columns.ts";
 import { arrangeFault, type MatrixFault } from "./faults.ts";
 import type { PlannedCell } from "./plan.ts";
 
@@ -28,12 +28,14 @@ export async function runCell(cell: PlannedCell, nowMs: () => number): Promise<M
 
 async function outcomeOf(cell: PlannedCell): Promise<{ readonly result: CellResult; readonly reason: string | null }> {
   try {
-    const lacking = await withSubject(cell.column, async (subject) => whatIsLacking(cell, subject));
+    const subject = await cell.column.start();
+    const lacking = whatIsLacking(cell, subject);
     if (lacking !== null) return { result: "not offered", reason: lacking };
-    if (cell.fault === null) await withSubject(cell.column, (subject) => cell.suspendCase.run(subject));
+    if (cell.fault === null) await cell.suspendCase.run(subject);
     else await runFaults(cell, cell.fault);
     return { result: "pass", reason: null };
   } catch (error) {
+    if (error instanceof NotOffered) return { result: "not offered", reason: error.message };
     return { result: "fail", reason: chainOf(error) };
   }
 }
@@ -43,12 +45,12 @@ function whatIsLacking({ suspendCase, fault }: PlannedCell, subject: SuspendSubj
 }
 
 async function runFaults({ column, suspendCase }: PlannedCell, fault: MatrixFault): Promise<void> {
-  const { drawn, done } = await withSubject(column, (subject) => countCommands(suspendCase, subject));
+  const { drawn, done } = await countCommands(suspendCase, await column.start());
   for (const at of strikes(done - drawn)) {
     try {
       const arrange = (subject: SuspendSubject): void => arrangeFault(subject, fault, at);
       const mends = fault.lasts === true;
-      await withSubject(column, (subject) => runFaulty(suspendCase, subject, arrange, { mends }));
+      await runFaulty(suspendCase, await column.start(), arrange, { mends });
     } catch (error) {
       throw new CaseFailed(`${fault.name} at command ${at} of ${done - drawn}`, { cause: error });
     }
@@ -59,15 +61,6 @@ async function runFaults({ column, suspendCase }: PlannedCell, fault: MatrixFaul
 function strikes(count: number): readonly number[] {
   const places = Array.from({ length: STRIKES }, (_, index) => Math.round(((index + 0.5) * count) / STRIKES));
   return [...new Set(places.map((place) => Math.max(1, place)))];
-}
-
-async function withSubject<T>(column: MatrixColumn, use: (subject: SuspendSubject) => Promise<T>): Promise<T> {
-  const subject = await column.start();
-  try {
-    return await use(subject);
-  } finally {
-    await column.end(subject);
-  }
 }
 
 /** An error's sentence, and those of what caused it. */
