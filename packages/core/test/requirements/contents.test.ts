@@ -110,6 +110,22 @@ describe("contents after a sleep", () => {
     bench.expectNoErrors();
   });
 
+  it("R-18 (a) a detached image that is shown reaches the display, now and after a sleep", async () => {
+    const { bench, scene } = await start();
+    const flushes = (): readonly number[] =>
+      bench.host.commands
+        .log(seen)
+        .flatMap(({ type, resourceId }) => (type === GpuCommand.RESOURCE_FLUSH ? [resourceId] : []));
+    let seen = bench.host.commands.count;
+    await bench.run(bench.gpu.output(0).show(scene.detached));
+    expect(flushes()).toContain(scene.detached.id);
+    seen = bench.host.commands.count;
+    await bench.hibernate();
+    bench.expectShown(0, scene.detached);
+    expect(flushes()).toContain(scene.detached.id);
+    bench.expectNoErrors();
+  });
+
   it("R-18 (b) a restore that fails half-way changes nothing about what is to be attached", async () => {
     const { bench, scene } = await start();
     await bench.freeze();
