@@ -199,7 +199,7 @@ describe("a simulated host", () => {
     expect(host.function.barAddress(4)).not.toBeNull();
     host.systemReset();
     expect(host.function.barAddress(4)).toBeNull();
-    expect(host.transport.readStatus()).toBe(0xff);
+    expect(host.transport.readStatus()).toBe(0);
     host.transport.reattach();
     expect(host.transport.readStatus()).toBe(0);
     expect(() => new Bench().host.function).toThrow("ENOTSUP");

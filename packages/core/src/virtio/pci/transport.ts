@@ -97,8 +97,9 @@ export class PciTransport implements Transport {
     return this.#function.power;
   }
 
+  /** 0 also when the bus was reset: there is nothing at its addresses then, and who reads there has it held against him. */
   readStatus(): number {
-    return this.#common.read8(CommonConfig.DEVICE_STATUS);
+    return this.#isSwitchedOff ? 0 : this.#common.read8(CommonConfig.DEVICE_STATUS);
   }
 
   writeStatus(status: number): void {
@@ -194,7 +195,8 @@ export class PciTransport implements Transport {
   }
 
   pollConfig(): boolean {
-    return this.completion === "polled" && (this.#takeInterrupts() & InterruptBit.CONFIG) !== 0;
+    if (this.completion !== "polled" || this.#isSwitchedOff) return false;
+    return (this.#takeInterrupts() & InterruptBit.CONFIG) !== 0;
   }
 
   /** Also looks anew where the structures lie: after a hibernation this may be another host's function. */
@@ -212,6 +214,12 @@ export class PciTransport implements Transport {
 
   detach(): void {
     this.#setMastering(false);
+  }
+
+  /** The function neither decodes addresses nor masters the bus, as after a reset of the bus. */
+  get #isSwitchedOff(): boolean {
+    const command = this.#access.config.read16(PciHeader.COMMAND);
+    return (command & (PciCommand.IO | PciCommand.MEMORY | PciCommand.BUS_MASTER)) === 0;
   }
 
   get #common(): BusAccess {
