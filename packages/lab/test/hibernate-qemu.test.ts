@@ -58,4 +58,14 @@ describe("virtgpu hibernate --host qemu", () => {
       }
     });
   });
+
+  it("keeps the image when QEMU dies in the middle of a restore, and comes back from it", async () => {
+    await inFolder(async (folder) => {
+      const died = await hibernate(folder, ["--host", "qemu", "--keep", "--fault", "kill-host@restore:5"]);
+      expect([died.summary.sentence, died.status]).toEqual([expect.stringMatching(/^failed: .*it was killed/), 3]);
+      const image = join(folder, "report", "hibernation.img");
+      const resumed = await hibernate(folder, ["--host", "qemu", "--resume", image]);
+      expect([resumed.summary.sentence, resumed.status]).toEqual([expect.stringMatching(/^nothing lost/), 0]);
+    });
+  });
 });

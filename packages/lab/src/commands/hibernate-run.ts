@@ -4,13 +4,14 @@
 import { randomUUID } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
+import { GpuError } from "@virtgpu/core/base";
 import { needsEmbedded, parseFault } from "../guests/machine/faults.ts";
 import { describeSnapshot } from "../guests/machine/image-store.ts";
 import { embeddedDevice } from "../hosts/embedded/options.ts";
 import type { Hardware } from "../hosts/machine.ts";
 import { findQemu } from "../hosts/qemu/qemu-process.ts";
 import { discardImage } from "../image/index.ts";
-import { runSummary, writeReport, type RunRecord } from "../report/index.ts";
+import { type ReportPicture, runSummary, writeReport, type RunRecord } from "../report/index.ts";
 import { picturesOf } from "../scenarios/hibernate/pictures.ts";
 import { makeRecord, type RecordFacts } from "../scenarios/hibernate/record.ts";
 import { runHibernation, type RunPlan, type RunWatcher } from "../scenarios/hibernate/run.ts";
@@ -66,15 +67,31 @@ export async function runHibernateCommand(
   steps?.end(isWell);
   const record = makeRecord(plan, outcome, judgement, factsOf(flags, pictures));
   const last = outcome.cycles.at(-1);
-  const files = writeReport(folder, record, last === undefined ? [] : picturesOf(last));
-  this.process.exitCode = EXIT_CODES[judgement.verdict];
+  const report = tryToReport(folder, record, last === undefined ? [] : picturesOf(last));
+  this.process.exitCode = report.error === null ? EXIT_CODES[judgement.verdict] : EXIT_CODES.failed;
+  if (report.error !== null) this.process.stderr.write(`virtgpu: ${report.error.message}\n`);
   if (flags.json) sink.write(`${JSON.stringify(runSummary(record), null, 2)}\n`);
   if (flags.json) return;
-  const page = relative(here, files.find((file) => file.endsWith(".html")) ?? folder);
+  const page = report.page === null ? "none" : relative(here, report.page);
   if (!isSilent) sink.write(`${recordText(record)}  report: ${page}\n\n`);
   sink.write(`${style(isWell ? "green" : "red", judgement.sentence)}\n`);
   const isWaiting = flags.keep && judgement.verdict === "failed" && existsSync(plan.image);
   if (isWaiting) sink.write(`the image is kept: virtgpu hibernate --resume ${relative(here, plan.image)}\n`);
+}
+
+/** A report that can't be written must not take the verdict along. */
+function tryToReport(
+  folder: string,
+  record: RunRecord,
+  pictures: readonly ReportPicture[],
+): { readonly page: string | null; readonly error: GpuError | null } {
+  try {
+    const files = writeReport(folder, record, pictures);
+    return { page: files.find((file) => file.endsWith(".html")) ?? null, error: null };
+  } catch (error) {
+    if (error instanceof GpuError) return { page: null, error };
+    throw error;
+  }
 }
 
 /** SIGINT and SIGTERM end the machine, and the command in an orderly way. */
