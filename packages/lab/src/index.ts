@@ -5,3 +5,4 @@ export * from "./hosts/machine.ts";
 export * from "./hosts/node-clock.ts";
 export * from "./hosts/qemu/index.ts";
 export * from "./oracle/index.ts";
+export * from "./scenarios/suspend/index.ts";

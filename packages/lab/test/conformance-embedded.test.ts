@@ -7,7 +7,10 @@ import { describe, expect, it } from "vitest";
 import { SUSPEND_CASES, type SimulatedOptions, SimulatedSubject, notOffered } from "../src/scenarios/suspend/index.ts";
 import { type Omissions, planned, rows } from "./support/conformance.ts";
 
-const RESETS: Omissions = { "s3-no-soft-reset": "S3 resets the device" };
+const RESETS: Omissions = {
+  "s3-no-soft-reset": "S3 resets the device",
+  "forgets-over-s3": "S3 resets the device",
+};
 const NO_BLOBS: Omissions = { "blob-shown": "the device offers no blobs" };
 
 const HOSTS: readonly (readonly [host: string, SimulatedOptions, Omissions])[] = [

@@ -2,7 +2,18 @@
 export { SUSPEND_CASES } from "./cases/index.ts";
 export type { TestedBuffer, TestedBufferOptions, TestedCursor, TestedDriver, TestedOutput } from "./driver.ts";
 export { LentPages, type LentPagesOptions } from "./lent-pages.ts";
+export { takePageImage } from "./page-image.ts";
 export { QemuSubject } from "./qemu-subject.ts";
 export { SimulatedSubject, type SimulatedOptions } from "./simulated-subject.ts";
 export * from "./subject.ts";
-export * from "./suite.ts";
+export {
+  type CaseParts,
+  type CommandCounts,
+  type SleepKind,
+  type SuspendCase,
+  countCommands,
+  notOffered,
+  runFaulty,
+  suspendCase,
+} from "./suite.ts";
+export { type Meanwhile, Stage } from "./stage.ts";

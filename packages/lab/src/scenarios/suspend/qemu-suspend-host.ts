@@ -2,7 +2,7 @@
 import { GpuError } from "@virtgpu/core/base";
 import type { PowerOffMode } from "@virtgpu/core/sleep";
 import type { BusAccess, Transport } from "@virtgpu/core/virtio";
-import { PciCommand, PciHeader } from "@virtgpu/core/wire";
+import { GpuConfig, GpuEvent, PciCommand, PciHeader } from "@virtgpu/core/wire";
 import type { HostCursor, HostPicture } from "../../hosts/machine.ts";
 import type { QemuHost } from "../../hosts/qemu/qemu-host.ts";
 import { QemuGpu } from "../../hosts/qemu/qemu-machine.ts";
@@ -75,9 +75,14 @@ export class QemuSuspendHost implements SuspendHost {
   }
 
   async resetDevice(): Promise<void> {
+    this.#reach().writeStatus(0);
+  }
+
+  /** A transport of our own onto the function, wherever its bus has it. */
+  #reach(): Transport {
     const transport = this.connect();
     transport.reattach();
-    transport.writeStatus(0);
+    return transport;
   }
 
   picture(output: number): Promise<HostPicture | null> {
@@ -100,13 +105,20 @@ export class QemuSuspendHost implements SuspendHost {
   async setMonitor(output: number, size: { readonly width: number; readonly height: number }): Promise<void> {
     const viewer = await this.#qemu.viewer(output);
     try {
-      await viewer.until(() => viewer.updates > 0, MONITOR_WAIT_MS);
-      const { updates } = viewer;
       viewer.setDesktopSize(size.width, size.height);
-      // The server's answer to it is an update of its own.
-      await viewer.until(() => viewer.updates > updates, MONITOR_WAIT_MS);
+      await this.#untilDisplayEvent();
     } finally {
       viewer.close();
+    }
+  }
+
+  /** The device has something to tell about its displays: then QEMU has heard of it. */
+  async #untilDisplayEvent(): Promise<void> {
+    const { config } = this.#reach();
+    const end = performance.now() + MONITOR_WAIT_MS;
+    while ((config.read32(GpuConfig.EVENTS_READ) & GpuEvent.DISPLAY) === 0) {
+      if (performance.now() > end) throw new GpuError("ETIMEDOUT", "QEMU did not hear of its viewer's size");
+      await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 
@@ -119,6 +131,10 @@ export class QemuSuspendHost implements SuspendHost {
 
   breakDevice(): void {
     throw new GpuError("ENOTSUP", "a real host breaks by no plan");
+  }
+
+  forget(): void {
+    throw new GpuError("ENOTSUP", "a real host forgets by no plan");
   }
 
   powerOnPoorer(): Promise<void> {

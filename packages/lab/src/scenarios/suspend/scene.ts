@@ -75,6 +75,12 @@ export class Scene {
     return this.#add(await this.#driver.createBuffer(options), null);
   }
 
+  /** A new buffer that nobody paints on. */
+  async createBlank(options: TestedBufferOptions): Promise<void> {
+    const buffer = await this.#driver.createBuffer(options);
+    this.#items.add({ buffer, bytes: new Uint8Array(buffer.byteLength), lender: null });
+  }
+
   /** A painted buffer over lent memory. */
   async import(options: TestedBufferOptions): Promise<SceneBuffer> {
     const lender = this.#subject.lend(options.width * options.height * 4);

@@ -126,6 +126,10 @@ export class SimulatedHost implements SuspendHost {
     this.#host.breakDevice();
   }
 
+  forget(): void {
+    this.#host.forget();
+  }
+
   async powerOnPoorer(): Promise<void> {
     this.#host.powerOn({ ...this.#device, outputs: SIMULATED_OUTPUTS.slice(0, 1), blob: false });
   }

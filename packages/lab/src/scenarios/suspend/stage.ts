@@ -2,7 +2,7 @@
  * A case under way: the subject's driver, the system's sleep code around it, and the scene. The ways to sleep are here,
  * each with what it must come to.
  */
-import { GpuError, sleep } from "@virtgpu/core/base";
+import { GpuError, type PowerClient, sleep } from "@virtgpu/core/base";
 import {
   type HibernationMode,
   type PmTest,
@@ -12,6 +12,7 @@ import {
 } from "@virtgpu/core/sleep";
 import type { TestedDriver } from "./driver.ts";
 import { MachinePlatform } from "./machine-platform.ts";
+import { otherDevice } from "./other-device.ts";
 import { Scene } from "./scene.ts";
 import { CaseFailed, type SuspendSubject, must } from "./subject.ts";
 
@@ -31,7 +32,7 @@ export class Stage {
   readonly scene: Scene;
   #platform: MachinePlatform;
   #sleep: SystemSleep;
-  #others: readonly { readonly name: string; readonly fails: () => boolean }[] = [];
+  #others: readonly PowerClient[] = [];
   readonly #later: Promise<GpuError | CaseFailed | null>[] = [];
 
   private constructor(subject: SuspendSubject, driver: TestedDriver) {
@@ -87,8 +88,11 @@ export class Stage {
 
   /** Hibernation in a mode that ends the power, and the image's kernel back after the next boot. */
   async hibernateThrough(mode: "platform" | "shutdown" | "reboot", meanwhile?: Meanwhile): Promise<void> {
-    await this.#operate("off", (system) => system.hibernate({ mode }));
-    await this.boot(mode === "platform", meanwhile);
+    const off = this.#operate("off", (system) => system.hibernate({ mode }));
+    const [end] = await Promise.allSettled([off]);
+    // Whatever went wrong on the way: a machine that is off comes back from its image.
+    if (this.#sleep.state === "off") await this.boot(mode === "platform", meanwhile);
+    if (end.status === "rejected") throw end.reason;
   }
 
   /** Another boot finds the image, and its kernel goes on. */
@@ -139,15 +143,20 @@ export class Stage {
     this.#platform.clearWakeup();
   }
 
-  /** The same with another driver, put down behind the GPU's, that fails: everything is brought back. */
+  /** The same with another device that fails at its freeze, behind the GPU's. */
   async behindAFailure(work: () => Promise<void>): Promise<void> {
-    let fails = true;
-    this.#others = [{ name: "another device", fails: () => fails }];
+    const name = "another device";
+    const freeze = (): Promise<void> => Promise.reject(new GpuError("EIO", "it fails, as planned", { device: name }));
+    await this.beside(otherDevice({ name, freeze }), work);
+  }
+
+  /** Sleeps with another device in the machine. */
+  async beside(other: PowerClient, work: () => Promise<void>): Promise<void> {
+    this.#others = [other];
     this.#sleep = this.#newSystem();
     try {
       await work();
     } finally {
-      fails = false;
       this.#others = [];
       this.#sleep = this.#newSystem();
     }
@@ -235,25 +244,13 @@ export class Stage {
 
   /** A system that is awake, with the same driver: after a power-off the sleep code is another kernel's. */
   #newSystem(): SystemSleep {
-    const clients = this.#others.map(({ name, fails }) => ({
-      name,
-      notify: async () => {},
-      freeze: async () => {
-        if (fails()) throw new GpuError("EIO", "it fails, as planned", { device: name });
-      },
-      restore: () => ({
-        picture: Promise.resolve(),
-        complete: Promise.resolve({ restored: 0, outputs: 0, lost: [] }),
-      }),
-      shutdown: async () => {},
-    }));
     const { clock } = this.subject;
     return new SystemSleep({
       platform: this.#platform,
       clock,
       tracer: silent,
-      // Put down last, for it was there first.
-      clients: [...clients, this.driver.power],
+      // The GPU is put down first, for it came last.
+      clients: [...this.#others, this.driver.power],
     });
   }
 }

@@ -86,6 +86,8 @@ export interface SuspendHost {
   release(): void;
   /** The device says that it can't go on. */
   breakDevice(): void;
+  /** The host loses all that it was told to make, and says nothing: registers and rings are as they were. */
+  forget(): void;
   /** A new host process that has one output only, and no blobs; the next {@link SuspendHost.powerOn} is as ever. */
   powerOnPoorer(): Promise<void>;
 }

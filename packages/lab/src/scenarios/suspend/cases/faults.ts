@@ -73,6 +73,28 @@ export const FAULT_CASES: readonly SuspendCase[] = [
       await sleep(stage.subject.clock, PATIENCE_MS);
     },
   }),
+  faulty({
+    id: "forgets-at-rest",
+    title: "a host that forgets everything while the device rests, with registers as they were",
+    sleep: "s2idle",
+    act: async (stage) => {
+      await stage.suspend("s2idle", () => stage.host.forget());
+      // What the host was asked to find that out was refused.
+      stage.host.forgive();
+    },
+  }),
+  suspendCase({
+    id: "forgets-over-s3",
+    title: "S3 on a function that keeps its registers, and nothing else",
+    sleep: "s3",
+    needs: ["faults", "firmware", "no-soft-reset"],
+    draw: drawEverything,
+    act: async (stage) => {
+      await stage.suspend("mem", () => stage.host.forget());
+      // What the host was asked to find that out was refused.
+      stage.host.forgive();
+    },
+  }),
   suspendCase({
     id: "poorer-host",
     title: "a host with one output and no blobs for a while, then one as before: nothing was given up",

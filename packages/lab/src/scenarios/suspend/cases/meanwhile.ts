@@ -1,13 +1,17 @@
 /** What people and hosts do while the machine is asleep. */
+import type { PowerClient } from "@virtgpu/core/base";
 import { type CaseParts, type SuspendCase, suspendCase } from "../suite.ts";
 import type { Meanwhile, Stage } from "../stage.ts";
 import { must } from "../subject.ts";
+import { otherDevice } from "../other-device.ts";
 import { drawDesktop, drawEverything } from "./everything.ts";
 
 interface MeanwhileParts extends Omit<CaseParts, "draw" | "sleep" | "act"> {
   /** Makes what happens. What does not end before the wake is given to {@link Stage.later}. */
   happens(stage: Stage): Meanwhile;
 }
+
+const WAY_NAMES = { s4: "a hibernation", s2idle: "suspend to idle" } as const;
 
 /** The same in S4, and in s2idle with a reset that makes the host forget as well. */
 function meanwhile(described: MeanwhileParts): readonly SuspendCase[] {
@@ -88,6 +92,16 @@ export const MEANWHILE_CASES: readonly SuspendCase[] = [
       };
     },
   }),
+  ...(["s4", "s2idle"] as const).map((way) =>
+    suspendCase({
+      id: `lender-${way}`,
+      title: `lent memory whose owner needs it back to be put down itself, in ${WAY_NAMES[way]}`,
+      sleep: way,
+      draw: drawEverything,
+      act: (stage) =>
+        stage.beside(lendingDevice(stage), () => (way === "s4" ? stage.hibernate() : stage.suspend("s2idle"))),
+    }),
+  ),
   suspendCase({
     id: "boot-driver",
     needs: ["boot-kernel"],
@@ -146,6 +160,20 @@ export const MEANWHILE_CASES: readonly SuspendCase[] = [
     },
   }),
 ];
+
+/** The device that lent everything that is lent: what it lends is not there while it sleeps. */
+function lendingDevice({ scene }: Stage): PowerClient {
+  const lenders = scene.items.flatMap(({ lender }) => lender ?? []);
+  return otherDevice({
+    name: "the lender",
+    freeze: async () => {
+      await Promise.all(lenders.map((lender) => lender.takeBack()));
+    },
+    restore: () => {
+      for (const lender of lenders) lender.giveAgain();
+    },
+  });
+}
 
 /** What output 1's monitor asks for. */
 function preferred({ driver }: Stage): string {

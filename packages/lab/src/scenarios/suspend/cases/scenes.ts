@@ -135,6 +135,16 @@ export const SCENE_CASES: readonly SuspendCase[] = [
       await stage.hibernate();
     },
   }),
+  suspendCase({
+    id: "unflushed-s2idle",
+    title: "what was painted on a lit output and not flushed by its painter, on a device that may rest",
+    sleep: "s2idle",
+    draw: drawEverything,
+    act: async (stage) => {
+      stage.later(stage.scene.draw(stage.scene.shown(0)));
+      await stage.suspend("s2idle");
+    },
+  }),
   hibernated({
     id: "pending",
     title: "a sleep that begins while commands are on their way",
@@ -142,7 +152,7 @@ export const SCENE_CASES: readonly SuspendCase[] = [
     act: async (stage) => {
       const { scene } = stage;
       for (let frame = 0; frame < 20; frame += 1) stage.later(scene.draw(scene.shown(frame % 2)));
-      for (let count = 0; count < 20; count += 1) stage.later(scene.create({ width: 16, height: 16 }));
+      for (let count = 0; count < 20; count += 1) stage.later(scene.createBlank({ width: 16, height: 16 }));
       stage.later(scene.moveCursor(0, 2, 3));
       await stage.hibernate();
     },
