@@ -1,6 +1,6 @@
 /** `virtgpu screenshot`. */
 import { writeFileSync } from "node:fs";
-import { encodePng } from "../scenarios/scene/encode-png.ts";
+import { encodePng } from "../report/index.ts";
 import { screenshotByQmp, screenshotByVnc } from "../screenshot/running-qemu.ts";
 import { UsageError } from "../usage-error.ts";
 import type { LabContext } from "./context.ts";
