@@ -1,7 +1,9 @@
 /** Commands through driver queue, ring, device and back: RESOURCE_FLUSH of an undisplayed image, against the codec alone. */
 import type { BenchRow } from "../../../scripts/bench.ts";
+import { silentTracer } from "../src/base/tracer.ts";
 import { DesiredState } from "../src/driver/desired/desired-state.ts";
 import { GpuCore } from "../src/driver/core.ts";
+import type { VirtioGpuOptions } from "../src/driver/index.ts";
 import type { CommandOwner } from "../src/driver/session/command-queue.ts";
 import type { Session } from "../src/driver/session/session.ts";
 import {
@@ -21,12 +23,13 @@ import { machine, median, row } from "./machine.ts";
 const COMMANDS = 100_000;
 const ROUNDS = 7;
 
-/** A session with one image, 1, that nothing shows. */
-export async function session(ramBytes: number = 64 << 20): Promise<Session> {
-  const { driver } = machine({ ramBytes });
+/** A session with one image, 1, that nothing shows; on a machine of its own unless another one's driver is to have it. */
+export async function session(
+  ramBytes: number = 64 << 20,
+  driver: VirtioGpuOptions = machine({ ramBytes }).driver,
+): Promise<Session> {
   const deadlines = { commandMs: 5000, resetMs: 5000, freezeMs: 10_000, policyMs: 1000 };
-  const tracer = driver.tracer;
-  if (tracer === undefined) throw new Error("no tracer");
+  const { tracer = silentTracer } = driver;
   const core = new GpuCore(
     { ...driver, tracer, deadlines, withoutFeatures: 0n, queueSizeMax: 256 },
     new DesiredState(),

@@ -21,6 +21,8 @@ import {
 const PAGE_BYTES = 4096;
 /** Ids before it are in other use. */
 const FIRST_ID = 1000;
+/** Memory from here on is there on every machine. */
+const FIRST_PAGE = (2 << 20) / PAGE_BYTES;
 
 /** Images of `size` x `size`, one page each, created and unreferenced. Throws when the device refuses a command. */
 export class Replay {
@@ -50,7 +52,7 @@ export class Replay {
       this.#begin(GpuCommand.RESOURCE_ATTACH_BACKING, RESOURCE_ATTACH_BACKING_BYTES + MEMORY_ENTRY_BYTES);
       writeResourceAttachBacking(control.u32, control.at, id, 1);
       const entry = control.at + (RESOURCE_ATTACH_BACKING_BYTES >> 2);
-      writeMemoryEntry(control.u32, entry, (index + 1) * PAGE_BYTES, PAGE_BYTES);
+      writeMemoryEntry(control.u32, entry, (FIRST_PAGE + index) * PAGE_BYTES, PAGE_BYTES);
       control.submit(this.#owner, 0, id);
       this.#begin(GpuCommand.TRANSFER_TO_HOST_2D, TRANSFER_TO_HOST_2D_BYTES);
       writeTransferToHost2d(control.u32, control.at, 0, 0, size, size, 0, id);
@@ -73,14 +75,18 @@ export class Replay {
   #begin(command: number, byteLength: number): void {
     const { control } = this.#session;
     if (!control.begin(byteLength, HEADER_BYTES)) {
-      this.#flush();
-      if (!control.begin(byteLength, HEADER_BYTES)) throw new Error("no room in an empty queue");
+      // A device in this process has answered when the kick returns; any other is looked at until it has.
+      control.kick();
+      do control.process();
+      while (!control.begin(byteLength, HEADER_BYTES));
     }
     writeHeader(control.u32, control.at, command, 0, 0, 0, 0, 0);
   }
 
   #flush(): void {
-    this.#session.control.kick();
-    this.#session.control.process();
+    const { control } = this.#session;
+    control.kick();
+    do control.process();
+    while (control.outstanding > 0);
   }
 }

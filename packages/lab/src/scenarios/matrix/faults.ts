@@ -3,7 +3,7 @@
  */
 import { type CommandEffect, type CommandFault } from "@virtgpu/core/sim";
 import { GpuQueue, GpuReply } from "@virtgpu/core/wire";
-import { must, type SuspendSubject } from "../suspend/index.ts";
+import { CaseFailed, type SuspendSubject } from "../suspend/index.ts";
 
 /** One way to break. */
 export interface MatrixFault {
@@ -41,7 +41,7 @@ export const MATRIX_FAULTS: readonly MatrixFault[] = [
 /** Has the fault strike at the `at`-th command from now on. */
 export function arrangeFault(subject: SuspendSubject, { effect }: MatrixFault, at: number): void {
   const { faults } = subject.host;
-  must(faults !== null, `${subject.label} does nothing wrong on purpose`);
+  if (faults === null) throw new CaseFailed(`${subject.label} does nothing wrong on purpose`);
   // The cursor's queue has no replies: what is refused there, nobody can hear of.
   const queue = effect.kind === "refuse" || effect.kind === "mask" ? { queue: GpuQueue.CONTROL } : {};
   const fault: CommandFault = { ...queue, at, effect };
