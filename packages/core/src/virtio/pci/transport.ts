@@ -41,6 +41,11 @@ const TRANSITIONAL_ID_BASE = 0x1000;
 /** Virtio's device ids end here. */
 const DEVICE_ID_END = 0x1080;
 const ISR_GONE = 0xff;
+/** What reads where there is no function. */
+const ABSENT = 0xffff;
+const STATUS_GONE = 0xff;
+/** A function with none of them decodes no address and does no DMA, as after a reset of the bus. */
+const ON = PciCommand.IO | PciCommand.MEMORY | PciCommand.BUS_MASTER;
 
 interface EnabledQueue {
   readonly addresses: QueueAddresses;
@@ -57,6 +62,7 @@ export class PciTransport implements Transport {
   readonly #window: PciWindow;
   #function: AwakeFunction;
   #structures: PciStructures;
+  #bar: number;
   #queueCount: number;
   /** MSI-X vectors in use; 0: INTx, or none at all. */
   #vectors: number;
@@ -72,6 +78,7 @@ export class PciTransport implements Transport {
     this.#function = wakeFunction(access);
     this.deviceId = this.#function.deviceId;
     this.#structures = openPciStructures(access, this.#function.capabilities, window);
+    this.#bar = this.#readBar();
     this.#queueCount = this.#common.read16(CommonConfig.NUM_QUEUES);
     this.#vectors = this.#setUpInterrupts();
     this.config = {
@@ -97,9 +104,9 @@ export class PciTransport implements Transport {
     return this.#function.power;
   }
 
-  /** 0 also when the bus was reset: there is nothing at its addresses then, and who reads there has it held against him. */
+  /** Where the function is no longer at its addresses: 0 when the bus was reset, else all ones. */
   readStatus(): number {
-    return this.#isSwitchedOff ? 0 : this.#common.read8(CommonConfig.DEVICE_STATUS);
+    return this.#absence() ?? this.#common.read8(CommonConfig.DEVICE_STATUS);
   }
 
   writeStatus(status: number): void {
@@ -195,7 +202,7 @@ export class PciTransport implements Transport {
   }
 
   pollConfig(): boolean {
-    if (this.completion !== "polled" || this.#isSwitchedOff) return false;
+    if (this.completion !== "polled" || this.#absence() !== null) return false;
     return (this.#takeInterrupts() & InterruptBit.CONFIG) !== 0;
   }
 
@@ -207,6 +214,7 @@ export class PciTransport implements Transport {
     }
     this.#function = awake;
     this.#structures = openPciStructures(this.#access, awake.capabilities, this.#window);
+    this.#bar = this.#readBar();
     this.#queueCount = this.#common.read16(CommonConfig.NUM_QUEUES);
     this.#vectors = this.#setUpInterrupts();
     this.#masterIfOurs();
@@ -216,10 +224,21 @@ export class PciTransport implements Transport {
     this.#setMastering(false);
   }
 
-  /** The function neither decodes addresses nor masters the bus, as after a reset of the bus. */
-  get #isSwitchedOff(): boolean {
-    const command = this.#access.config.read16(PciHeader.COMMAND);
-    return (command & (PciCommand.IO | PciCommand.MEMORY | PciCommand.BUS_MASTER)) === 0;
+  /**
+   * Null while the function is where it was found. After a reset of its bus nothing is there, or something else: who
+   * reads there has it held against him. The status that stands for that.
+   */
+  #absence(): number | null {
+    const { config } = this.#access;
+    const command = config.read16(PciHeader.COMMAND);
+    if (command === ABSENT) return STATUS_GONE;
+    if ((command & ON) === 0) return 0;
+    return this.#readBar() === this.#bar ? null : STATUS_GONE;
+  }
+
+  /** The register of the address that the common configuration lies behind. */
+  #readBar(): number {
+    return this.#access.config.read32(PciHeader.BAR_0 + 4 * this.#structures.common.region.bar);
   }
 
   get #common(): BusAccess {
