@@ -20,8 +20,10 @@ import { SLEEP_WAYS } from "../scenarios/hibernate/ways.ts";
 import { readPicture, type ScenePicture } from "../scenarios/scene/picture-file.ts";
 import { sceneBytes } from "../scenarios/scene/scene.ts";
 import { UsageError } from "../usage-error.ts";
+import { commandLine } from "./command-line.ts";
 import type { LabContext } from "./context.ts";
 import type { HibernateFlags } from "./hibernate.ts";
+import { parseDevice } from "./host-flags.ts";
 import { type LineSink, StepList } from "./step-list.ts";
 import { bytesText, msText } from "../report/quantities.ts";
 import { ownVersion } from "./own-version.ts";
@@ -110,10 +112,9 @@ async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): P
 
 /** What was typed, and who typed it where. */
 function factsOf(flags: HibernateFlags, pictures: readonly string[]): RecordFacts {
-  const quoted = (word: string): string => (/^[\w./:=,@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
   const { size, fault, ...plain } = flags;
   return {
-    commandLine: ["virtgpu", ...process.argv.slice(2)].map(quoted).join(" "),
+    commandLine: commandLine(),
     options: {
       ...plain,
       ...(size === undefined ? {} : { size: `${size.width}x${size.height}` }),
@@ -202,20 +203,6 @@ function makeHardware(
   if (flags.host === "embedded") embeddedDevice(hardware);
   else findQemu(flags.qemu);
   return hardware;
-}
-
-function parseDevice(text: string | undefined, machine: string | undefined): Hardware["device"] {
-  const usual = machine === "microvm" ? "virtio-gpu-device" : "virtio-gpu-pci";
-  const [type = "", ...properties] = (text ?? usual).split(",");
-  if (!/^[\w.-]+$/.test(type)) throw new UsageError(`--device is TYPE,property=value,…; "${text}" names no type`);
-  const pairs = properties.map((property): [string, string] => {
-    const [, name = "", value = ""] = /^([\w.-]+)=(.+)$/.exec(property) ?? [];
-    if (name === "") throw new UsageError(`"${property}" is no property=value`);
-    if (["id", "max_outputs", "bus"].includes(name))
-      throw new UsageError(`the property ${name} is set by this command`);
-    return [name, value];
-  });
-  return { type, properties: Object.fromEntries(pairs) };
 }
 
 /** Where report and image go. */

@@ -7,13 +7,10 @@ import { FAULTS_HELP } from "../guests/machine/faults.ts";
 import { SLEEP_WAYS } from "../scenarios/hibernate/ways.ts";
 import { UsageError } from "../usage-error.ts";
 import type { LabContext } from "./context.ts";
+import { type MachineFlags, machineFlags } from "./host-flags.ts";
 
 /** What was typed. */
-export interface HibernateFlags {
-  readonly host: "embedded" | "qemu";
-  readonly qemu?: string;
-  readonly machine?: string;
-  readonly device?: string;
+export interface HibernateFlags extends MachineFlags {
   readonly sleep: string;
   readonly hard: boolean;
   readonly cycles: number;
@@ -63,12 +60,7 @@ export const hibernateCommand: Command<LabContext> = buildCommand({
       parameter: { brief: "PNG to show, one an output; else a desktop is drawn", parse: text, placeholder: "PICTURE" },
     },
     flags: {
-      host: {
-        kind: "enum",
-        values: ["embedded", "qemu"],
-        default: "embedded",
-        brief: "Whose device: ours, or a real QEMU's",
-      },
+      ...machineFlags,
       sleep: {
         kind: "parsed",
         parse: wayName,
@@ -109,21 +101,6 @@ export const hibernateCommand: Command<LabContext> = buildCommand({
         default: "24",
         brief: "Further off-screen buffers",
         placeholder: "N",
-      },
-      qemu: { kind: "parsed", parse: text, optional: true, brief: "QEMU's program", placeholder: "PATH" },
-      machine: {
-        kind: "parsed",
-        parse: text,
-        optional: true,
-        brief: "QEMU's machine: q35, pc or microvm",
-        placeholder: "TYPE",
-      },
-      device: {
-        kind: "parsed",
-        parse: text,
-        optional: true,
-        brief: "The GPU, in QEMU's words: TYPE,property=value,…",
-        placeholder: "TYPE,…",
       },
       fault: {
         kind: "parsed",

@@ -3,20 +3,19 @@
  */
 import { randomUUID } from "node:crypto";
 import { numberParser, type TypedFlagParameter } from "@stricli/core";
-import { RamPageAllocator } from "@virtgpu/core/memory";
-import { EmbeddedHost } from "../hosts/embedded/embedded-host.ts";
-import type { Hardware, HostGpu, MachineHost } from "../hosts/machine.ts";
-import { createNodeClock } from "../hosts/node-clock.ts";
-import { QemuMachineHost, QemuMemory } from "../hosts/qemu/qemu-machine.ts";
-import type { ReplayMachine } from "../trace/replay.ts";
+import type { Hardware } from "../hosts/machine.ts";
 import { UsageError } from "../usage-error.ts";
 
-/** What was typed. */
-export interface HostFlags {
+/** Whose device, typed. */
+export interface MachineFlags {
   readonly host: Hardware["host"];
   readonly qemu?: string;
   readonly machine?: string;
   readonly device?: string;
+}
+
+/** The same, with a number of outputs. */
+export interface HostFlags extends MachineFlags {
   readonly outputs: number;
 }
 
@@ -31,8 +30,10 @@ function outputs(input: string): number {
   throw new UsageError(`--outputs is a whole number from 1 to ${OUTPUTS_MAX}, not ${input}`);
 }
 
-/** The options. */
-export const hostFlags: { readonly [Name in keyof Required<HostFlags>]: TypedFlagParameter<HostFlags[Name]> } = {
+type Parameters<Flags> = { readonly [Name in keyof Required<Flags>]: TypedFlagParameter<Flags[Name]> };
+
+/** The options that say whose device. */
+export const machineFlags: Parameters<MachineFlags> = {
   host: {
     kind: "enum",
     values: ["embedded", "qemu"],
@@ -54,6 +55,11 @@ export const hostFlags: { readonly [Name in keyof Required<HostFlags>]: TypedFla
     brief: "The GPU, in QEMU's words: TYPE,property=value,…",
     placeholder: "TYPE,…",
   },
+};
+
+/** The options. */
+export const hostFlags: Parameters<HostFlags> = {
+  ...machineFlags,
   outputs: { kind: "parsed", parse: outputs, default: "2", brief: "Outputs", placeholder: "N" },
 };
 
@@ -90,28 +96,4 @@ export function hardwareOf(
     qemu: flags.qemu ?? null,
     machine: flags.machine ?? null,
   };
-}
-
-/** Switches such a machine on for as long as `use` takes. */
-export async function withMachine<T>(
-  hardware: Hardware,
-  use: (machine: ReplayMachine & { readonly host: MachineHost }) => Promise<T>,
-): Promise<T> {
-  const host =
-    hardware.host === "embedded"
-      ? new EmbeddedHost(hardware)
-      : await QemuMachineHost.start(hardware, new QemuMemory(hardware.ramBytes));
-  try {
-    const allocator = new RamPageAllocator(host.memory, host.usable);
-    const dma = host.attach(allocator);
-    return await use({ host, gpu: firstGpu(host), allocator, dma, clock: createNodeClock() });
-  } finally {
-    await host.stop();
-  }
-}
-
-function firstGpu({ gpus }: MachineHost): HostGpu {
-  const [gpu] = gpus;
-  if (gpu === undefined) throw new UsageError("the machine has no GPU");
-  return gpu;
 }

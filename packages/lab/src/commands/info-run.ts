@@ -2,8 +2,9 @@
 import { deviceInfo } from "../info/device-info.ts";
 import { printInfo } from "../info/print-info.ts";
 import type { LabContext } from "./context.ts";
-import { hardwareOf, withMachine } from "./host-flags.ts";
+import { hardwareOf } from "./host-flags.ts";
 import type { InfoFlags } from "./info.ts";
+import { withMachine } from "./with-machine.ts";
 
 /** See the file's head. */
 export async function runInfoCommand(this: LabContext, flags: InfoFlags): Promise<void> {

@@ -6,8 +6,9 @@ import { memoryOf, replay, type ReplayResult } from "../trace/replay.ts";
 import { openTrace, type Trace, type TraceEntry } from "../trace/trace-file.ts";
 import { UsageError } from "../usage-error.ts";
 import type { LabContext } from "./context.ts";
-import { hardwareOf, withMachine } from "./host-flags.ts";
+import { hardwareOf } from "./host-flags.ts";
 import type { TraceRecordFlags, TraceReplayFlags } from "./trace.ts";
+import { withMachine } from "./with-machine.ts";
 
 const DIFFERENT = 1;
 const MIB = 1 << 20;
