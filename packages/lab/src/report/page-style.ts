@@ -83,6 +83,7 @@ svg .unfinished { fill: none; stroke: var(--broken); stroke-dasharray: 4 3; } sv
 svg .failed + .on-bar { fill: var(--paper); }
 svg .command { fill: var(--command); stroke: var(--command); stroke-width: 0.5; } svg .command.refused { fill: var(--bad); stroke: var(--bad); }
 .matrix td, .matrix th { padding: 4px 10px 4px 0; } .matrix td.cell, .matrix th.column { text-align: center; padding: 4px 8px; }
+.matrix tbody code { white-space: nowrap; overflow-wrap: normal; }
 .matrix th.column { color: var(--ink); overflow-wrap: normal; } .matrix thead th { position: sticky; top: 0; background: var(--paper); }
 .matrix td.cell { font-weight: 700; } .matrix td.pass { color: var(--good); } .matrix td.fail { color: var(--paper); background: var(--bad); }
 .matrix td.absent { color: var(--faint); font-weight: 400; } .matrix .must { font-size: 11px; font-weight: 400; color: var(--faint); margin-left: 2px; } .matrix td.fail .must { color: var(--paper); }
