@@ -35,6 +35,7 @@ it.each([
   [["text.png"], /text\.png is not a PNG/],
   [["cut.png"], /cut\.png is a broken PNG/],
   [["--report", "text.png/report"], /can't be written/],
+  [["--report", "/proc/nope"], /can't be written/],
 ])("says what is wrong with %j, and starts nothing", async (args, why) => {
   await inFolder(async (folder) => {
     writeFileSync(join(folder, "text.png"), "hello, ".repeat(100));

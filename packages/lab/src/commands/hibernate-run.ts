@@ -2,7 +2,7 @@
  * `virtgpu hibernate`: from what was typed to a verdict, a report and an exit code.
  */
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { GpuError } from "@virtgpu/core/base";
 import { needsEmbedded, parseFault } from "../guests/machine/faults.ts";
@@ -19,6 +19,7 @@ import { EXIT_CODES, judge } from "../scenarios/hibernate/verdict.ts";
 import { SLEEP_WAYS } from "../scenarios/hibernate/ways.ts";
 import { readPicture, type ScenePicture } from "../scenarios/scene/picture-file.ts";
 import { sceneBytes } from "../scenarios/scene/scene.ts";
+import { makeFolder } from "../make-folder.ts";
 import { UsageError } from "../usage-error.ts";
 import { commandLine } from "./command-line.ts";
 import type { LabContext } from "./context.ts";
@@ -208,7 +209,7 @@ function makeHardware(
 /** Where report and image go. */
 function prepareFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     accessSync(folder, constants.W_OK);
   } catch (error) {
     const why = error instanceof Error && "code" in error ? String(error.code) : String(error);

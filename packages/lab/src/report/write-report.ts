@@ -2,9 +2,10 @@
  * Reports to a folder. Each file appears whole or not at all, and pictures of an earlier report do not stay beside a later
  * one.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assert, type ErrorCode, GpuError } from "@virtgpu/core/base";
+import { makeFolder } from "../make-folder.ts";
 import { chromeTrace } from "./chrome-trace.ts";
 import { matrixJunit, runJunit } from "./junit.ts";
 import { matrixPage } from "./matrix-page.ts";
@@ -95,7 +96,7 @@ function writeFiles(
 ): readonly string[] {
   const made: string[] = [];
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     for (const [name, content] of files) {
       const temporary = join(folder, `.${name}.${process.pid}.new`);
       // One that a crash left behind; process numbers come again.
