@@ -24,6 +24,9 @@ interface VitestReport {
   }[];
 }
 
+/** How a shell tells of SIGKILL. */
+const KILLED = 137;
+
 /** Runs `files` (or all, if there are none) below `folder`; tests left out by a filter are not among the outcomes. */
 export function runVitest(
   folder: string,
@@ -36,14 +39,11 @@ export function runVitest(
   rmSync(report, { force: true });
   const program = join(folder, "node_modules/vitest/vitest.mjs");
   const args = [program, "run", "--reporter=json", `--outputFile.json=${report}`, ...flags, ...files];
-  const run = spawnSync(process.execPath, args, {
-    cwd: folder,
-    encoding: "utf8",
-    timeout: limitMs,
-    killSignal: "SIGKILL",
-    maxBuffer: 1 << 28,
-  });
-  return { outcomes: readReport(report), timedOut: run.signal === "SIGKILL", output: `${run.stdout}${run.stderr}` };
+  // timeout(1) ends the whole process group: a worker that turns in circles would outlive its vitest.
+  const limit = ["--signal=KILL", `${Math.ceil(limitMs / 1000)}`, process.execPath];
+  const run = spawnSync("timeout", [...limit, ...args], { cwd: folder, encoding: "utf8", maxBuffer: 1 << 28 });
+  const timedOut = run.signal === "SIGKILL" || run.status === KILLED;
+  return { outcomes: readReport(report), timedOut, output: `${run.stdout}${run.stderr}` };
 }
 
 function readReport(file: string): readonly TestOutcome[] | null {
