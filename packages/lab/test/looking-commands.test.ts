@@ -76,6 +76,14 @@ describe("virtgpu trace", () => {
     });
   });
 
+  it("refuses a number that is none", () => {
+    expect(virtgpu("trace", "record", path("d.trace"), "--sleeps", "some")).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/"some" for sleeps/),
+    });
+    expect(existsSync(path("d.trace"))).toBe(false);
+  });
+
   it("refuses what is no trace, with a sentence", () => {
     writeFileSync(path("c.trace"), "no trace\n");
     expect(virtgpu("trace", "print", path("c.trace"))).toMatchObject({

@@ -1,13 +1,14 @@
 /**
  * `virtgpu hibernate`: its options. What it does is in hibernate-run.ts, loaded when it is asked for.
  */
-import { buildCommand, type Command, numberParser } from "@stricli/core";
+import { buildCommand, type Command } from "@stricli/core";
 import { EMBEDDED_DEVICES } from "../hosts/embedded/options.ts";
 import { FAULTS_HELP } from "../guests/machine/faults.ts";
 import { SLEEP_WAYS } from "../scenarios/hibernate/ways.ts";
 import { UsageError } from "../usage-error.ts";
 import type { LabContext } from "./context.ts";
 import { type MachineFlags, machineFlags } from "./host-flags.ts";
+import { whole } from "./numbers.ts";
 
 /** What was typed. */
 export interface HibernateFlags extends MachineFlags {
@@ -31,14 +32,6 @@ const waysHelp = Object.entries(SLEEP_WAYS)
   .join("\n");
 
 const text = (value: string): string => value;
-
-function whole(name: string, least: number, most: number): (input: string) => number {
-  return (input) => {
-    const value = numberParser(input);
-    if (Number.isInteger(value) && value >= least && value <= most) return value;
-    throw new UsageError(`${name} is a whole number from ${least} to ${most}, not ${input}`);
-  };
-}
 
 function size(input: string): { readonly width: number; readonly height: number } {
   const [, width = 0, height = 0] = (/^(\d{1,5})x(\d{1,5})$/.exec(input) ?? []).map(Number);

@@ -2,9 +2,10 @@
  * Options that say whose device is meant, for commands that look at one for a moment.
  */
 import { randomUUID } from "node:crypto";
-import { numberParser, type TypedFlagParameter } from "@stricli/core";
+import type { TypedFlagParameter } from "@stricli/core";
 import type { Hardware } from "../hosts/machine.ts";
 import { UsageError } from "../usage-error.ts";
+import { whole } from "./numbers.ts";
 
 /** Whose device, typed. */
 export interface MachineFlags {
@@ -23,12 +24,6 @@ const text = (value: string): string => value;
 const OUTPUTS_MAX = 16;
 const SIZE = { width: 1280, height: 800 };
 const MIB = 1 << 20;
-
-function outputs(input: string): number {
-  const value = numberParser(input);
-  if (Number.isInteger(value) && value >= 1 && value <= OUTPUTS_MAX) return value;
-  throw new UsageError(`--outputs is a whole number from 1 to ${OUTPUTS_MAX}, not ${input}`);
-}
 
 type Parameters<Flags> = { readonly [Name in keyof Required<Flags>]: TypedFlagParameter<Flags[Name]> };
 
@@ -60,7 +55,13 @@ export const machineFlags: Parameters<MachineFlags> = {
 /** The options. */
 export const hostFlags: Parameters<HostFlags> = {
   ...machineFlags,
-  outputs: { kind: "parsed", parse: outputs, default: "2", brief: "Outputs", placeholder: "N" },
+  outputs: {
+    kind: "parsed",
+    parse: whole("--outputs", 1, OUTPUTS_MAX),
+    default: "2",
+    brief: "Outputs",
+    placeholder: "N",
+  },
 };
 
 /** The GPU that `--device` asks for; the machine's usual one unless it says. Throws UsageError. */

@@ -1,7 +1,7 @@
 /** `virtgpu screenshot`: its options. What it does is in screenshot-run.ts, loaded when it is asked for. */
-import { buildCommand, type Command, numberParser } from "@stricli/core";
-import { UsageError } from "../usage-error.ts";
+import { buildCommand, type Command } from "@stricli/core";
 import type { LabContext } from "./context.ts";
+import { whole } from "./numbers.ts";
 
 /** What was typed. */
 export interface ScreenshotFlags {
@@ -12,12 +12,6 @@ export interface ScreenshotFlags {
 }
 
 const text = (value: string): string => value;
-
-function output(input: string): number {
-  const value = numberParser(input);
-  if (Number.isInteger(value) && value >= 0 && value < 16) return value;
-  throw new UsageError(`--output is a whole number from 0 to 15, not ${input}`);
-}
 
 /** See the file's head. */
 export const screenshotCommand: Command<LabContext> = buildCommand<ScreenshotFlags, [string], LabContext>({
@@ -31,7 +25,13 @@ export const screenshotCommand: Command<LabContext> = buildCommand<ScreenshotFla
       qmp: { kind: "parsed", parse: text, optional: true, brief: "QEMU's control socket", placeholder: "SOCKET" },
       vnc: { kind: "parsed", parse: text, optional: true, brief: "An output's VNC server", placeholder: "SOCKET" },
       device: { kind: "parsed", parse: text, optional: true, brief: "With --qmp: the device's id", placeholder: "ID" },
-      output: { kind: "parsed", parse: output, default: "0", brief: "With --device: which output", placeholder: "N" },
+      output: {
+        kind: "parsed",
+        parse: whole("--output", 0, 15),
+        default: "0",
+        brief: "With --device: which output",
+        placeholder: "N",
+      },
     },
   },
   docs: {

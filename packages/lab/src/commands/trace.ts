@@ -2,6 +2,7 @@
 import { buildCommand, buildRouteMap, type Command, type RouteMap } from "@stricli/core";
 import type { LabContext } from "./context.ts";
 import { type HostFlags, hostFlags } from "./host-flags.ts";
+import { whole } from "./numbers.ts";
 
 /** What was typed to record. */
 export interface TraceRecordFlags extends HostFlags {
@@ -23,7 +24,7 @@ const recordCommand: Command<LabContext> = buildCommand<TraceRecordFlags, [strin
       ...hostFlags,
       sleeps: {
         kind: "parsed",
-        parse: (input: string): number => Math.max(0, Math.min(1000, Math.trunc(Number(input)) || 0)),
+        parse: whole("--sleeps", 0, 1000),
         default: "1",
         brief: "Freezes and restores, one after the other",
         placeholder: "N",
