@@ -64,6 +64,13 @@ export default {
       to: { path: "^packages/[^/]+/", pathNot: "^packages/$1/", dependencyTypes: ["local"] },
     },
     {
+      name: "ffi-in-one-file",
+      severity: "error",
+      comment: "foreign functions are declared in one file, which everything else calls as plain TypeScript",
+      from: { path: "^packages/[^/]+/src/", pathNot: "^packages/linux/src/native/" },
+      to: { path: "(^|/)koffi(/|$)" },
+    },
+    {
       name: "sim-only-for-tests-and-lab",
       severity: "error",
       comment: "only tests, benchmarks, examples and the lab import the simulation",

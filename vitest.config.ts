@@ -8,6 +8,8 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^@virtgpu\/core\/(.+)$/, replacement: source("./packages/core/src/$1/index.ts") },
+      { find: /^@virtgpu\/linux\/(.+)$/, replacement: source("./packages/linux/src/$1/index.ts") },
+      { find: /^@virtgpu\/linux$/, replacement: source("./packages/linux/src/index.ts") },
       { find: /^@virtgpu\/core$/, replacement: source("./packages/core/src/index.ts") },
     ],
   },

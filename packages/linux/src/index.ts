@@ -1,0 +1,2 @@
+/** The driver of `@virtgpu/core` as a userspace driver on Linux. */
+export {};
