@@ -1,13 +1,16 @@
 /** `virtgpu trace record`, `print` and `replay`. */
+import { resolve } from "node:path";
 import { GpuError } from "@virtgpu/core/base";
 import { recordDesktop } from "../trace/record-desktop.ts";
 import { printTrace } from "../trace/print.ts";
+import { TraceOutput } from "../trace/trace-output.ts";
 import { memoryOf, replay, type ReplayResult } from "../trace/replay.ts";
 import { openTrace, type Trace, type TraceEntry } from "../trace/trace-file.ts";
 import { UsageError } from "../usage-error.ts";
 import type { LabContext } from "./context.ts";
 import { hardwareOf } from "./host-flags.ts";
 import type { TraceRecordFlags, TraceReplayFlags } from "./trace.ts";
+import { untilInterrupted } from "./until-interrupted.ts";
 import { withMachine } from "./with-machine.ts";
 
 const DIFFERENT = 1;
@@ -20,7 +23,16 @@ const DIFFERENCES_SHOWN = 20;
 /** `virtgpu trace record`. */
 export async function runTraceRecord(this: LabContext, flags: TraceRecordFlags, path: string): Promise<void> {
   const hardware = hardwareOf(flags);
-  await withMachine(hardware, (machine) => recordDesktop({ ...machine, hardware, path, sleeps: flags.sleeps }));
+  const output = TraceOutput.create(resolve(this.folder ?? process.cwd(), path), path);
+  const desktop = { hardware, path: output.temporary, name: path, sleeps: flags.sleeps };
+  try {
+    await untilInterrupted((signal) =>
+      withMachine(hardware, (machine) => Promise.race([recordDesktop({ ...machine, ...desktop }), aborted(signal)])),
+    );
+    output.keep();
+  } finally {
+    output.discard();
+  }
   this.process.stdout.write(`${path}: recorded\n`);
 }
 
@@ -49,6 +61,15 @@ export async function runTraceReplay(this: LabContext, flags: TraceReplayFlags, 
       ? `${JSON.stringify({ recordedOn: header.host, replayedOn: label, ...result }, null, 2)}\n`
       : replayText(header.host, label, result),
   );
+}
+
+/** Rejects when `signal` is aborted. */
+async function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const end = (): void => reject(new GpuError("ECANCELED", "interrupted"));
+    if (signal.aborted) end();
+    signal.addEventListener("abort", end);
+  });
 }
 
 /** Opens what was typed: a file that isn't there, or is no trace, is a mistake in the command. */

@@ -60,6 +60,8 @@ function lineOf(
   open: Map<string, { readonly name: string; readonly atMs: number }>,
 ): string {
   switch (entry.kind) {
+    case "power":
+      return `${place(entry.atMs)}machine ${entry.process} is switched on${entry.fromImage ? ", with the image" : ""}`;
     case "session":
       return `${place(entry.atMs)}${entry.device}: reset; features 0x${entry.features.replace(/^0+(?=.)/, "")}`;
     case "phase":

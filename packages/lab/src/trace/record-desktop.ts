@@ -4,6 +4,7 @@
 import { VirtioGpu } from "@virtgpu/core/driver";
 import { Format } from "@virtgpu/core/wire";
 import type { Hardware, MachineHost } from "../hosts/machine.ts";
+import { deviceMemory } from "./device-memory.ts";
 import type { ReplayMachine } from "./replay.ts";
 import { TraceRecorder } from "./trace-recorder.ts";
 
@@ -11,8 +12,9 @@ import { TraceRecorder } from "./trace-recorder.ts";
 export interface RecordDesktopParts extends ReplayMachine {
   readonly host: MachineHost;
   readonly hardware: Hardware;
-  /** The file to write. */
+  /** The file to write, and what errors call it. */
   readonly path: string;
+  readonly name?: string;
   /** Freezes and restores, one after the other. */
   readonly sleeps: number;
 }
@@ -20,14 +22,15 @@ export interface RecordDesktopParts extends ReplayMachine {
 const CURSOR_SIZE = 64;
 const HIDDEN_SIZE = 48;
 
-/** Records it. Throws as the driver does, and the file system's errors. */
+/** Records it. Throws as the driver does, and GpuError where the file can't be written. */
 export async function recordDesktop(parts: RecordDesktopParts): Promise<void> {
-  const { host, hardware, gpu: hostGpu, allocator, dma, clock, path, sleeps } = parts;
+  const { host, hardware, gpu: hostGpu, allocator, dma, clock, sleeps } = parts;
   const recorder = new TraceRecorder({
-    path,
+    path: parts.path,
+    name: parts.name ?? parts.path,
     append: false,
     header: { host: host.label, outputs: hardware.outputs },
-    memory: host.memory,
+    memory: deviceMemory(host.memory, dma),
     nowMs: () => clock.nowMs(),
   });
   try {
@@ -40,9 +43,11 @@ export async function recordDesktop(parts: RecordDesktopParts): Promise<void> {
       await look(parts, recorder);
     }
     await gpu.remove();
-  } finally {
-    recorder.close();
+  } catch (error) {
+    recorder.end();
+    throw error;
   }
+  recorder.close();
 }
 
 async function draw(gpu: VirtioGpu, outputs: Hardware["outputs"]): Promise<void> {
@@ -83,5 +88,6 @@ function paint(
 async function look({ gpu, hardware }: RecordDesktopParts, recorder: TraceRecorder): Promise<void> {
   for (const output of hardware.outputs.keys()) {
     recorder.picture(gpu.label, output, await gpu.picture(output));
+    recorder.check();
   }
 }

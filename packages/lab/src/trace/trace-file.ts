@@ -16,6 +16,10 @@ export const TRACE_VERSION = 1;
 const LINE_BYTES_MAX = 4 << 20;
 const COMMAND_BYTES_MAX = 1 << 20;
 
+const ZEROS = Buffer.alloc(PAGE_BYTES);
+/** The driver waits while a page is packed. */
+const FAST = 1;
+
 const hex = (bytesMax: number): v.GenericSchema<string> =>
   v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2})*$/), v.maxLength(2 * bytesMax));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -37,11 +41,13 @@ export type TraceQueue = "control" | "cursor";
 /**
  * What happened. Times are milliseconds from the beginning; bytes are in hexadecimal.
  *
- * `session`: the device was reset, these features were negotiated. `page`: guest memory that the next command has the
+ * `power`: a machine was switched on, in the process of this number (from 1), with an image to come back from or without;
+ * nothing is left of an earlier one's device. `session`: the device was reset, these features were negotiated. `page`: guest memory that the next command has the
  * device read, deflated, in base64; empty: all zero. `command`: `capacity` is the room for the reply. `phase`: of a
  * sleep. `picture`: what an output showed then, its RGBA bytes hashed; null: it was dark.
  */
 export type TraceEntry =
+  | { readonly kind: "power"; readonly atMs: number; readonly process: number; readonly fromImage: boolean }
   | { readonly kind: "session"; readonly device: string; readonly atMs: number; readonly features: string }
   | { readonly kind: "page"; readonly address: number; readonly data: string }
   | {
@@ -83,6 +89,7 @@ const headerSchema: v.GenericSchema<unknown, TraceHeader> = v.strictObject({
 });
 
 const entrySchema: v.GenericSchema<unknown, TraceEntry> = v.variant("kind", [
+  v.strictObject({ kind: v.literal("power"), atMs: v.number(), process: count, fromImage: v.boolean() }),
   v.strictObject({ kind: v.literal("session"), device: name, atMs: v.number(), features: hex(8) }),
   v.strictObject({ kind: v.literal("page"), address: count, data: v.pipe(v.string(), v.base64(), v.maxLength(8192)) }),
   v.strictObject({
@@ -128,7 +135,7 @@ export interface Trace {
 
 /** A page of guest memory for an entry; an empty text for one that is all zero. */
 export function packPage(page: Uint8Array): string {
-  return page.every((byte) => byte === 0) ? "" : deflateRawSync(page).toString("base64");
+  return ZEROS.equals(page) ? "" : deflateRawSync(page, { level: FAST }).toString("base64");
 }
 
 /** The page again. Throws GpuError EINVAL when it is none. */

@@ -5,6 +5,7 @@ import { EmbeddedHost } from "../../src/hosts/embedded/embedded-host.ts";
 import type { Hardware, HostGpu, MachineHost } from "../../src/hosts/machine.ts";
 import { createNodeClock } from "../../src/hosts/node-clock.ts";
 import { QemuMachineHost, QemuMemory } from "../../src/hosts/qemu/qemu-machine.ts";
+import { deviceMemory } from "../../src/trace/device-memory.ts";
 import type { ReplayMachine } from "../../src/trace/replay.ts";
 import { TraceRecorder } from "../../src/trace/trace-recorder.ts";
 
@@ -57,7 +58,7 @@ export async function recordRun(parts: Hardware, path: string): Promise<void> {
     path,
     append: false,
     header: { host: host.label, outputs: parts.outputs },
-    memory: host.memory,
+    memory: deviceMemory(host.memory, dma),
     nowMs: () => clock.nowMs(),
   });
   const gpu = await VirtioGpu.probe({ transport: hostGpu.connect(), allocator, dma, clock, tracer: recorder });
