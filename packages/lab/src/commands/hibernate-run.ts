@@ -7,6 +7,7 @@ import { join, relative, resolve } from "node:path";
 import { GpuError } from "@virtgpu/core/base";
 import { needsEmbedded, parseFault } from "../guests/machine/faults.ts";
 import { describeSnapshot } from "../guests/machine/image-store.ts";
+import { MachineError } from "../guests/machine/protocol.ts";
 import { embeddedDevice } from "../hosts/embedded/options.ts";
 import type { Hardware } from "../hosts/machine.ts";
 import { findQemu } from "../hosts/qemu/qemu-process.ts";
@@ -14,11 +15,12 @@ import { discardImage } from "../image/index.ts";
 import { type ReportPicture, runSummary, writeReport, type RunRecord } from "../report/index.ts";
 import { picturesOf } from "../scenarios/hibernate/pictures.ts";
 import { makeRecord, type RecordFacts } from "../scenarios/hibernate/record.ts";
-import { runHibernation, type RunPlan, type RunWatcher } from "../scenarios/hibernate/run.ts";
+import { runHibernation, type RunOutcome, type RunPlan, type RunWatcher } from "../scenarios/hibernate/run.ts";
 import { EXIT_CODES, judge } from "../scenarios/hibernate/verdict.ts";
 import { SLEEP_WAYS } from "../scenarios/hibernate/ways.ts";
 import { readPicture, type ScenePicture } from "../scenarios/scene/picture-file.ts";
 import { sceneBytes } from "../scenarios/scene/scene.ts";
+import { TraceOutput } from "../trace/trace-output.ts";
 import { makeFolder } from "../make-folder.ts";
 import { UsageError } from "../usage-error.ts";
 import { commandLine } from "./command-line.ts";
@@ -29,6 +31,7 @@ import { type LineSink, StepList } from "./step-list.ts";
 import { bytesText, msText } from "../report/quantities.ts";
 import { ownVersion } from "./own-version.ts";
 import { styleFor, table } from "./style.ts";
+import { untilInterrupted } from "./until-interrupted.ts";
 
 const MIB = 1 << 20;
 const RAM_MIN = 32 * MIB;
@@ -63,7 +66,7 @@ export async function runHibernateCommand(
   const style = styleFor(sink.isTTY === true);
   const isSilent = flags.json || flags.quiet;
   const steps = isSilent ? null : new StepList(sink, style);
-  const outcome = await untilInterrupted((signal) => runHibernation(plan, steps ?? silent, signal));
+  const outcome = await runTraced(plan, traceFile(here, flags.trace), steps ?? silent);
   if (!flags.keep) await discardImage(plan.image);
   const judgement = judge(plan, outcome);
   const isWell = judgement.verdict === "nothing lost";
@@ -71,12 +74,14 @@ export async function runHibernateCommand(
   const record = makeRecord(plan, outcome, judgement, factsOf(flags, pictures));
   const last = outcome.cycles.at(-1);
   const report = tryToReport(folder, record, last === undefined ? [] : picturesOf(last));
-  this.process.exitCode = report.error === null ? EXIT_CODES[judgement.verdict] : EXIT_CODES.failed;
-  if (report.error !== null) this.process.stderr.write(`virtgpu: ${report.error.message}\n`);
+  const unwritten = [report.error, outcome.traceError].filter((error) => error !== null);
+  this.process.exitCode = unwritten.length === 0 ? EXIT_CODES[judgement.verdict] : EXIT_CODES.failed;
+  for (const { message } of unwritten) this.process.stderr.write(`virtgpu: ${message}\n`);
   if (flags.json) sink.write(`${JSON.stringify(runSummary(record), null, 2)}\n`);
   if (flags.json) return;
   const page = report.page === null ? "none" : relative(here, report.page);
-  if (!isSilent) sink.write(`${recordText(record)}  report: ${page}\n\n`);
+  const trace = flags.trace === undefined || outcome.traceError !== null ? "" : `  trace:  ${flags.trace}\n`;
+  if (!isSilent) sink.write(`${recordText(record)}  report: ${page}\n${trace}\n`);
   sink.write(`${style(isWell ? "green" : "red", judgement.sentence)}\n`);
   const isWaiting = flags.keep && judgement.verdict === "failed" && existsSync(plan.image);
   if (isWaiting) sink.write(`the image is kept: virtgpu hibernate --resume ${relative(here, plan.image)}\n`);
@@ -97,17 +102,35 @@ function tryToReport(
   }
 }
 
-/** SIGINT and SIGTERM end the machine, and the command in an orderly way. */
-async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const interrupt = (): void => controller.abort();
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
+/** A trace's file, and what was typed for it. */
+type TraceFile = NonNullable<RunPlan["trace"]>;
+
+function traceFile(here: string, name: string | undefined): TraceFile | null {
+  return name === undefined ? null : { path: resolve(here, name), name };
+}
+
+/** Runs it, with a trace where one is wanted. One that is not whole is taken away, and an earlier one stays. */
+async function runTraced(plan: RunPlan, file: TraceFile | null, watcher: RunWatcher): Promise<RunOutcome> {
+  const output = file === null ? null : TraceOutput.create(file.path, file.name);
+  const trace = output === null || file === null ? null : { path: output.temporary, name: file.name };
   try {
-    return await work(controller.signal);
+    const outcome = await untilInterrupted((signal) => runHibernation({ ...plan, trace }, watcher, signal));
+    return { ...outcome, traceError: outcome.traceError ?? keepTrace(output, outcome) };
   } finally {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
+    output?.discard();
+  }
+}
+
+/** A run that failed has a trace worth looking at; one that was interrupted, or never had a machine, has none. */
+function keepTrace(output: TraceOutput | null, { error }: RunOutcome): GpuError | null {
+  const isInterrupted = error instanceof MachineError && error.code === "ECANCELED";
+  if (output === null || isInterrupted || !output.hasContent) return null;
+  try {
+    output.keep();
+    return null;
+  } catch (failure) {
+    if (failure instanceof GpuError) return failure;
+    throw failure;
   }
 }
 
@@ -178,6 +201,7 @@ function makePlan(flags: HibernateFlags, pictures: readonly ScenePicture[], imag
     cycles: flags.cycles,
     image,
     resume: null,
+    trace: null,
   };
 }
 

@@ -23,6 +23,7 @@ export interface HibernateFlags extends MachineFlags {
   readonly report: string;
   readonly keep: boolean;
   readonly resume?: string;
+  readonly trace?: string;
   readonly json: boolean;
   readonly quiet: boolean;
 }
@@ -117,6 +118,13 @@ export const hibernateCommand: Command<LabContext> = buildCommand({
         optional: true,
         brief: "Draw and sleep nothing: come back from an image that was kept",
         placeholder: "IMAGE",
+      },
+      trace: {
+        kind: "parsed",
+        parse: text,
+        optional: true,
+        brief: "Record what driver and host say, for virtgpu trace print and replay",
+        placeholder: "FILE",
       },
       json: { kind: "boolean", default: false, withNegated: false, brief: "One JSON object on standard output" },
       quiet: { kind: "boolean", default: false, withNegated: false, brief: "Only the verdict" },

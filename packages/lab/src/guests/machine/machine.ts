@@ -2,7 +2,7 @@
  * A machine: host, guest memory, our driver, the scene as its application, and the system's sleep code. It is switched on
  * with or without an image, and does what its supervisor orders.
  */
-import { type Clock, GpuError, type PowerClient, type RestoreProgress } from "@virtgpu/core/base";
+import { type Clock, GpuError, type PowerClient, type RestoreProgress, type Tracer } from "@virtgpu/core/base";
 import { VirtioGpu, type VirtioGpuOptions } from "@virtgpu/core/driver";
 import { type DmaMap, PAGE_BYTES, RamPageAllocator } from "@virtgpu/core/memory";
 import { type DeviceReport, type SleepResult, SystemSleep } from "@virtgpu/core/sleep";
@@ -20,7 +20,8 @@ import { commandFault, type Fault, faultPhase } from "./faults.ts";
 import { discardSnapshot, type OpenSnapshot, readSnapshot, writeSnapshot } from "./image-store.ts";
 import { takeInventory } from "./inventory.ts";
 import { LabPlatform } from "./platform.ts";
-import type { ImageSize, Inventory, Message, Order, PhaseMark, Slept } from "./protocol.ts";
+import type { ImageSize, Inventory, Order, PhaseMark, Say, Slept } from "./protocol.ts";
+import { alsoRecorded, notedGpu, recordMachine } from "./recording.ts";
 import { type Snapshot, takeSnapshot, usedFrames } from "./snapshot.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -39,14 +40,13 @@ const DISK_BYTES = 64 << 10;
 
 type OrderOf<Name extends Order["order"]> = Extract<Order, { order: Name }>;
 
-/** Says something to the supervisor; resolves when it is on its way. */
-export type Say = (message: Message) => Promise<void>;
-
 /** See the file's head. */
 export class Machine {
   readonly #say: Say;
   readonly #clock: Clock = createNodeClock();
   readonly #timeline: Timeline;
+  /** What driver and sleep code are heard by. */
+  readonly #tracer: Tracer;
   readonly #host: MachineHost;
   readonly #hostGpu: HostGpu;
   readonly #hardware: Hardware;
@@ -72,7 +72,7 @@ export class Machine {
   #commands = 0;
   #game: (() => void) | null = null;
 
-  private constructor(host: MachineHost, { hardware, faults }: OrderOf<"power-on">, say: Say) {
+  private constructor(host: MachineHost, { hardware, faults, trace, image }: OrderOf<"power-on">, say: Say) {
     this.#say = say;
     this.#host = host;
     this.#hardware = hardware;
@@ -81,11 +81,13 @@ export class Machine {
     this.#dma = host.attach(this.#allocator);
     const [hostGpu] = host.gpus;
     if (hostGpu === undefined) throw new GpuError("ENODEV", "the machine has no GPU");
-    this.#hostGpu = hostGpu;
+    const recorded = { host, hardware, dma: this.#dma, fromImage: image !== null };
+    const recorder = trace === null ? null : recordMachine(trace, recorded, say);
+    this.#hostGpu = notedGpu(hostGpu, recorder);
     this.#timeline = new Timeline({ phase: (mark) => this.#onPhase(mark), command: () => this.#onCommand() });
+    this.#tracer = alsoRecorded(this.#timeline, recorder);
     this.#platform = new LabPlatform(this.#platformMachine());
-    const { clock } = { clock: this.#clock };
-    this.#sleep = new SystemSleep({ platform: this.#platform, clock, tracer: this.#timeline });
+    this.#sleep = new SystemSleep({ platform: this.#platform, clock: this.#clock, tracer: this.#tracer });
     // Registered first, so frozen last: what fails here fails with the GPU already down.
     this.#sleep.register(new OtherDriver(() => this.#platform.abort));
   }
@@ -174,7 +176,7 @@ export class Machine {
       clock: this.#clock,
       allocator: this.#allocator,
       dma: this.#dma,
-      tracer: this.#timeline,
+      tracer: this.#tracer,
       ...(faults.length > 0 ? { deadlines: IMPATIENT } : {}),
     };
   }

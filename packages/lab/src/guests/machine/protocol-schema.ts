@@ -45,6 +45,7 @@ const order: v.GenericSchema<unknown, Order> = v.variant("order", [
     image: v.nullable(text),
     faults: v.array(fault),
     policy: v.picklist(["veto", "lose", "wait"]),
+    trace: v.nullable(v.strictObject({ path: text, name: text, process: whole, startEpochMs: ms })),
   }),
   v.strictObject({
     order: v.literal("draw"),
@@ -147,6 +148,7 @@ const message: v.GenericSchema<unknown, Message> = v.variant("message", [
   v.strictObject({ message: v.literal("phase"), phase }),
   v.strictObject({ message: v.literal("progress"), what: text, done: whole, total: whole }),
   v.strictObject({ message: v.literal("note"), text }),
+  v.strictObject({ message: v.literal("trace-failed"), code: text, sentence: text }),
   /** All that there is, at the moment when nothing runs any more and no device was touched yet. */
   v.strictObject({ message: v.literal("frozen"), inventory, frames: whole }),
   /** Now the power may go. */

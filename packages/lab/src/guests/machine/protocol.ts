@@ -16,6 +16,18 @@ export interface OrderedPicture {
   readonly pixels: Uint8Array;
 }
 
+/** A machine's part in the trace of a run. */
+export interface TraceOrder {
+  /** The file: the first process begins it, later ones write on. */
+  readonly path: string;
+  /** What errors call it. */
+  readonly name: string;
+  /** Which process of the run this is, from 1. */
+  readonly process: number;
+  /** When the run began, in milliseconds since the epoch. */
+  readonly startEpochMs: number;
+}
+
 /** What a machine is told to do; one order at a time, each answered with `done` or `failed`. */
 export type Order =
   /** Power, and a guest that boots afresh; or, with an image, one that comes back from it, up to its last object. */
@@ -25,6 +37,8 @@ export type Order =
       readonly image: string | null;
       readonly faults: readonly Fault[];
       readonly policy: UnrecoverablePolicy;
+      /** Null: nothing is recorded. */
+      readonly trace: TraceOrder | null;
     }
   | {
       readonly order: "draw";
@@ -131,12 +145,17 @@ export type Message =
   | { readonly message: "phase"; readonly phase: PhaseMark }
   | { readonly message: "progress"; readonly what: string; readonly done: number; readonly total: number }
   | { readonly message: "note"; readonly text: string }
+  /** The run goes on, but its trace does not. */
+  | { readonly message: "trace-failed"; readonly code: string; readonly sentence: string }
   /** All that there is, at the moment when nothing runs any more and no device was touched yet. */
   | { readonly message: "frozen"; readonly inventory: Inventory; readonly frames: number }
   /** Now the power may go. */
   | { readonly message: "power-off" }
   | { readonly message: "done"; readonly slept: Slept | null; readonly inventory: Inventory | null }
   | { readonly message: "failed"; readonly code: string; readonly sentence: string; readonly usage: boolean };
+
+/** Says something to the supervisor; resolves when it is on its way. */
+export type Say = (message: Message) => Promise<void>;
 
 /** An error as a message. */
 export function failedMessage(error: unknown): Message {

@@ -40,6 +40,8 @@ export interface RunPlan {
   readonly image: string;
   /** Begins with this image instead of a machine that draws; null: it does not. */
   readonly resume: { readonly image: string; readonly before: Remembered } | null;
+  /** Where the trace goes, and what errors call it; null: there is none. */
+  readonly trace: { readonly path: string; readonly name: string } | null;
 }
 
 /** What is told while it goes on. */
@@ -95,6 +97,8 @@ export interface RunOutcome {
   readonly processes: readonly RunProcess[];
   /** Why it came to nothing; null: it did not. */
   readonly error: Error | null;
+  /** Why the trace is not whole; null: it is, or there is none. */
+  readonly traceError: Error | null;
   readonly startedAt: number;
   readonly endedAt: number;
 }
@@ -113,7 +117,6 @@ export async function runHibernation(
   const run = new Run(plan, watcher);
   const interrupt = (): void => run.interrupt();
   signal.addEventListener("abort", interrupt);
-  const startedAt = Date.now();
   let error: Error | null = null;
   try {
     await run.go();
@@ -125,8 +128,8 @@ export async function runHibernation(
     await run.end();
   }
   if (signal.aborted) error = new MachineError("ECANCELED", "interrupted");
-  const { host, cycles, marks, commands, processes } = run;
-  return { host, cycles, marks, commands, processes, error, startedAt, endedAt: Date.now() };
+  const { host, cycles, marks, commands, processes, traceError, startedAt } = run;
+  return { host, cycles, marks, commands, processes, error, traceError, startedAt, endedAt: Date.now() };
 }
 
 class Run {
@@ -135,6 +138,8 @@ class Run {
   readonly marks: RunMark[] = [];
   readonly commands: { process: number; slept: Slept["commands"] }[] = [];
   readonly processes: RunProcess[] = [];
+  readonly startedAt: number = Date.now();
+  traceError: MachineError | null = null;
   readonly #plan: RunPlan;
   readonly #watcher: RunWatcher;
   #machine: MachineHandle | null = null;
@@ -253,7 +258,7 @@ class Run {
   }
 
   async #powerOn(image: string | null): Promise<Slept | null> {
-    const { hardware, faults, policy } = this.#plan;
+    const { hardware, faults, policy, trace: file } = this.#plan;
     const index = this.processes.length + 1;
     const machine = await MachineHandle.start((message) => this.#hear(index, message));
     const role = image === null ? "draws and sleeps" : "comes back from the image";
@@ -261,7 +266,8 @@ class Run {
     void machine.exited.then((exit) => this.#noteExit(index, exit));
     this.#machine = machine;
     if (this.#isInterrupted) throw new MachineError("ECANCELED", "interrupted");
-    const { slept } = await machine.order({ order: "power-on", hardware, image, faults, policy });
+    const trace = file === null ? null : { ...file, process: index, startEpochMs: this.startedAt };
+    const { slept } = await machine.order({ order: "power-on", hardware, image, faults, policy, trace });
     this.#keepCommands(slept);
     return slept;
   }
@@ -317,6 +323,9 @@ class Run {
         return;
       case "note":
         this.#watcher.note(message.text);
+        return;
+      case "trace-failed":
+        this.traceError ??= new MachineError(message.code, message.sentence);
         return;
       case "host":
         this.host = { name: message.name, version: message.version };
