@@ -1,0 +1,3 @@
+export * from "./mapping.ts";
+export * from "./sys.ts";
+export * from "./system-call-error.ts";

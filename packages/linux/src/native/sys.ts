@@ -1,0 +1,262 @@
+/**
+ * The foreign functions of this package, all of them: libc and, once somebody asks for it, libsystemd. koffi is loaded
+ * with the first call, so that whoever needs none of this needs no native add-on.
+ *
+ * Structures are laid out by their users, in plain buffers. A buffer whose address stands in another one must be kept
+ * alive by the caller until the call returns.
+ */
+import { createRequire } from "node:module";
+import { GpuError } from "@virtgpu/core/base";
+import { SystemCallError } from "./system-call-error.ts";
+
+type Koffi = typeof import("koffi");
+
+/** mmap(2): protection and flags, as on x86-64 and arm64. */
+export const Prot = { READ: 1, WRITE: 2 } as const;
+export const MapFlag = {
+  SHARED: 0x01,
+  PRIVATE: 0x02,
+  ANONYMOUS: 0x20,
+  LOCKED: 0x2000,
+  POPULATE: 0x8000,
+  HUGETLB: 0x4_0000,
+  /** 2 MiB: log2 of it, 21, shifted by 26. */
+  HUGE_2MB: 0x5400_0000,
+} as const;
+/** eventfd(2). */
+export const EventFdFlag = { NONBLOCK: 0x800, CLOEXEC: 0x8_0000 } as const;
+
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/** A file descriptor that is watched. */
+export interface Watch {
+  /** Ends it; the descriptor itself is its owner's to close. */
+  close(): void;
+}
+
+/** System calls. Each throws {@link SystemCallError} where the kernel refuses. */
+export interface Sys {
+  /** Returns the address. `fd` -1 for anonymous memory. */
+  mmap(byteLength: number, protection: number, flags: number, fd: number, offset: number | bigint): bigint;
+  munmap(address: bigint, byteLength: number): void;
+  /** The bytes at an address as a live array buffer. Touching it after the munmap ends the process. */
+  view(address: bigint, byteLength: number): ArrayBuffer;
+  /** Where a buffer's bytes lie. */
+  addressOf(bytes: Uint8Array): bigint;
+  /** An ioctl(2) whose argument is a structure, read and written in place. Returns what the call returns. */
+  ioctl(fd: number, request: number, argument: Uint8Array | null): number;
+  /** An ioctl(2) whose argument is a number. */
+  ioctlNumber(fd: number, request: number, argument: number): number;
+  eventfd(initial: number, flags: number): number;
+  memfdCreate(name: string, flags: number): number;
+  /** fcntl(F_DUPFD_CLOEXEC). */
+  duplicate(fd: number): number;
+  /** fcntl(2) with a number, e.g. F_ADD_SEALS. */
+  fcntl(fd: number, command: number, argument: number): number;
+  /** Calls `onReadable` whenever the descriptor can be read; an error that it throws goes to `onError`. Keeps no process alive. */
+  watch(fd: number, onReadable: () => void, onError: (error: unknown) => void): Watch;
+}
+
+let sys: Sys | null = null;
+
+/** The system calls. Throws GpuError ENOTSUP where there is no Linux, or no add-on for this machine. */
+export function loadSys(): Sys {
+  sys ??= bindSys(loadKoffi());
+  return sys;
+}
+
+let koffi: Koffi | null = null;
+
+function loadKoffi(): Koffi {
+  if (process.platform !== "linux") {
+    throw new GpuError("ENOTSUP", `this needs Linux, and runs on ${process.platform}`);
+  }
+  try {
+    koffi ??= createRequire(import.meta.url)("koffi") as Koffi;
+    return koffi;
+  } catch (error) {
+    throw new GpuError("ENOTSUP", "the native add-on koffi can't be loaded: use pci-cfg with plain memory", {
+      cause: error,
+    });
+  }
+}
+
+function bindSys(ffi: Koffi): Sys {
+  const libc = ffi.load("libc.so.6");
+  const bind = <F extends (...values: never[]) => unknown>(name: string, result: string, parameters: string[]): F =>
+    libc.func(name, result, parameters) as unknown as F;
+  const mmap = bind<
+    (at: null, bytes: number, prot: number, flags: number, fd: number, from: bigint | number) => bigint
+  >("mmap", "void *", ["void *", "size_t", "int", "int", "int", "int64_t"]);
+  const munmap = bind<(at: bigint, bytes: number) => number>("munmap", "int", ["void *", "size_t"]);
+  const ioctlPointer = bind<(fd: number, request: number, at: Uint8Array | null) => number>("ioctl", "int", [
+    "int",
+    "unsigned long",
+    "void *",
+  ]);
+  const ioctlNumber = bind<(fd: number, request: number, value: number) => number>("ioctl", "int", [
+    "int",
+    "unsigned long",
+    "unsigned long",
+  ]);
+  const eventfd = bind<(initial: number, flags: number) => number>("eventfd", "int", ["unsigned int", "int"]);
+  const memfd = bind<(name: string, flags: number) => number>("memfd_create", "int", ["str", "unsigned int"]);
+  const fcntl = bind<(fd: number, command: number, value: number) => number>("fcntl", "int", ["int", "int", "long"]);
+  const checked = (result: number, call: string): number => {
+    if (result === -1) throw SystemCallError.of(ffi.errno(), call);
+    return result;
+  };
+  return {
+    mmap: (byteLength, protection, flags, fd, offset) => {
+      const address = mmap(null, byteLength, protection, flags, fd, offset);
+      if (address === MAP_FAILED) throw SystemCallError.of(ffi.errno(), `mmap of ${byteLength} bytes`);
+      return address;
+    },
+    munmap: (address, byteLength) => void checked(munmap(address, byteLength), "munmap"),
+    view: (address, byteLength) => ffi.view(address, byteLength),
+    addressOf: (bytes) => ffi.address(bytes),
+    ioctl: (fd, request, argument) => checked(ioctlPointer(fd, request, argument), `ioctl 0x${request.toString(16)}`),
+    ioctlNumber: (fd, request, value) => checked(ioctlNumber(fd, request, value), `ioctl 0x${request.toString(16)}`),
+    eventfd: (initial, flags) => checked(eventfd(initial, flags), "eventfd"),
+    memfdCreate: (name, flags) => checked(memfd(name, flags), "memfd_create"),
+    duplicate: (fd) => checked(fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl(F_DUPFD_CLOEXEC)"),
+    fcntl: (fd, command, argument) => checked(fcntl(fd, command, argument), `fcntl(${command})`),
+    watch: (fd, onReadable, onError) => watchFd(ffi, fd, onReadable, onError),
+  };
+}
+
+const F_DUPFD_CLOEXEC = 1030;
+
+function watchFd(ffi: Koffi, fd: number, onReadable: () => void, onError: (error: unknown) => void): Watch {
+  let isOpen = true;
+  // What is thrown in koffi's callback vanishes without a trace.
+  const handle = ffi.node.poll(fd, { readable: true }, () => {
+    if (!isOpen) return;
+    try {
+      onReadable();
+    } catch (error) {
+      onError(error);
+    }
+  });
+  handle.unref();
+  return {
+    close: () => {
+      if (!isOpen) return;
+      isOpen = false;
+      handle.close();
+    },
+  };
+}
+
+/** An opaque pointer of libsystemd's. */
+export type SdPointer = bigint & { readonly sd: unique symbol };
+
+/** libsystemd's sd-bus(3), as little as a client of logind needs. Negative results are errors, thrown as such. */
+export interface SdBus {
+  /** The system bus, or the one at `address`. */
+  open(address: string | null): SdPointer;
+  close(bus: SdPointer): void;
+  fd(bus: SdPointer): number;
+  addMatch(bus: SdPointer, rule: string): void;
+  methodCall(bus: SdPointer, destination: string, path: string, face: string, member: string): SdPointer;
+  appendString(message: SdPointer, value: string): void;
+  /** Sends a call and waits for its answer, `timeoutUs` microseconds at most. */
+  call(bus: SdPointer, message: SdPointer, timeoutUs: number): SdPointer;
+  /** Takes one step: "none" is there to do, something "internal" was done, or a message came. */
+  process(bus: SdPointer): "none" | "internal" | SdPointer;
+  isSignal(message: SdPointer, face: string, member: string): boolean;
+  readBoolean(message: SdPointer): boolean;
+  /** A descriptor in a message: the message's own, gone with it. */
+  readFd(message: SdPointer): number;
+  unref(message: SdPointer): void;
+}
+
+let sdBus: SdBus | null = null;
+
+/** sd-bus. Throws GpuError ENOTSUP where libsystemd is not installed. */
+export function loadSdBus(): SdBus {
+  sdBus ??= bindSdBus(loadKoffi());
+  return sdBus;
+}
+
+function loadLibsystemd(ffi: Koffi): ReturnType<Koffi["load"]> {
+  try {
+    return ffi.load("libsystemd.so.0");
+  } catch (error) {
+    throw new GpuError("ENOTSUP", "libsystemd is not installed here, and logind is reached through it", {
+      cause: error,
+    });
+  }
+}
+
+function bindSdBus(ffi: Koffi): SdBus {
+  const library = loadLibsystemd(ffi);
+  type Value = SdPointer | Uint8Array | string | number | bigint | null;
+  const bind = (name: string, parameters: string[]): ((...values: Value[]) => number) => {
+    const call = library.func(`sd_bus_${name}`, "int", parameters) as unknown as (...values: Value[]) => number;
+    return (...values) => {
+      const result = call(...values);
+      if (result < 0) throw SystemCallError.of(-result, `sd_bus_${name}`);
+      return result;
+    };
+  };
+  const release = (name: string): ((pointer: SdPointer) => void) =>
+    library.func(`sd_bus_${name}`, "void *", ["void *"]) as unknown as (pointer: SdPointer) => void;
+  const [openSystem, create, start] = [
+    bind("open_system", ["void *"]),
+    bind("new", ["void *"]),
+    bind("start", ["void *"]),
+  ];
+  const [setAddress, setClient] = [bind("set_address", ["void *", "str"]), bind("set_bus_client", ["void *", "int"])];
+  const [getFd, addMatch] = [
+    bind("get_fd", ["void *"]),
+    bind("add_match", ["void *", "void *", "str", "void *", "void *"]),
+  ];
+  const newCall = bind("message_new_method_call", ["void *", "void *", "str", "str", "str", "str"]);
+  const appendString = bind("message_append_basic", ["void *", "char", "str"]);
+  const read = bind("message_read_basic", ["void *", "char", "void *"]);
+  const call = bind("call", ["void *", "void *", "uint64_t", "void *", "void *"]);
+  const step = bind("process", ["void *", "void *"]);
+  const isSignal = bind("message_is_signal", ["void *", "str", "str"]);
+  const [closeBus, unref] = [release("flush_close_unref"), release("message_unref")];
+  return {
+    open: (address) => {
+      if (address === null) return pointerOut((at) => openSystem(at));
+      const bus = pointerOut((at) => create(at));
+      setAddress(bus, address);
+      setClient(bus, 1);
+      start(bus);
+      return bus;
+    },
+    close: closeBus,
+    fd: (bus) => getFd(bus),
+    addMatch: (bus, rule) => void addMatch(bus, null, rule, null, null),
+    methodCall: (bus, destination, path, face, member) =>
+      pointerOut((at) => newCall(bus, at, destination, path, face, member)),
+    appendString: (message, value) => void appendString(message, STRING, value),
+    call: (bus, message, timeoutUs) => pointerOut((at) => call(bus, message, timeoutUs, null, at)),
+    process: (bus) => {
+      const out = new BigUint64Array(1);
+      if (step(bus, new Uint8Array(out.buffer)) === 0) return "none";
+      return out[0] === 0n ? "internal" : ((out[0] ?? 0n) as SdPointer);
+    },
+    isSignal: (message, face, member) => isSignal(message, face, member) > 0,
+    readBoolean: (message) => wordOut((at) => read(message, BOOLEAN, at)) !== 0,
+    readFd: (message) => wordOut((at) => read(message, FD, at)),
+    unref,
+  };
+}
+
+const [STRING, BOOLEAN, FD] = ["s", "b", "h"].map((letter) => letter.charCodeAt(0)) as [number, number, number];
+
+function pointerOut(fill: (at: Uint8Array) => number): SdPointer {
+  const out = new BigUint64Array(1);
+  fill(new Uint8Array(out.buffer));
+  return (out[0] ?? 0n) as SdPointer;
+}
+
+function wordOut(fill: (at: Uint8Array) => number): number {
+  const out = new Int32Array(1);
+  fill(new Uint8Array(out.buffer));
+  return out[0] ?? 0;
+}
