@@ -4,6 +4,7 @@
  */
 import { GpuError } from "@virtgpu/core/base";
 import * as v from "valibot";
+import { count, rows, span, text } from "./record-schema.ts";
 import { type Options, optionsSchema, parseRecord, type Versions, versionsSchema } from "./run-record.ts";
 
 /** Version of the format. */
@@ -58,9 +59,6 @@ export interface MatrixRecord {
   readonly cells: readonly MatrixCell[];
 }
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const span = v.pipe(v.number(), v.finite(), v.minValue(0));
-const text = v.pipe(v.string(), v.maxLength(64_000));
 const shard: v.GenericSchema<unknown, Shard> = v.pipe(
   v.object({ index: count, count }),
   v.check(({ index, count: parts }) => index >= 1 && index <= parts, "a shard is i/n with 1 <= i <= n"),
@@ -76,20 +74,18 @@ export const matrixRecordSchema: v.GenericSchema<unknown, MatrixRecord> = v.obje
   durationMs: span,
   planned: count,
   shards: v.pipe(v.array(shard), v.minLength(1), v.maxLength(10_000)),
-  hosts: v.pipe(v.array(v.object({ name: text, label: text })), v.maxLength(1000)),
-  cells: v.pipe(
-    v.array(
-      v.object({
-        sleep: text,
-        fault: text,
-        host: text,
-        result: v.picklist(["pass", "fail", "not offered"]),
-        reason: v.nullable(text),
-        durationMs: span,
-        mustPass: v.boolean(),
-      }),
-    ),
-    v.maxLength(1_000_000),
+  hosts: rows(v.object({ name: text, label: text }), 1000),
+  cells: rows(
+    v.object({
+      sleep: text,
+      fault: text,
+      host: text,
+      result: v.picklist(["pass", "fail", "not offered"]),
+      reason: v.nullable(text),
+      durationMs: span,
+      mustPass: v.boolean(),
+    }),
+    1_000_000,
   ),
 });
 

@@ -6,6 +6,7 @@
  */
 import { GpuError } from "@virtgpu/core/base";
 import * as v from "valibot";
+import { count, hash, ms, rows, span, text } from "./record-schema.ts";
 
 /** Version of the format. */
 export const RUN_RECORD_VERSION = 1;
@@ -163,14 +164,6 @@ export interface RunRecord {
   readonly timeToCompleteMs: number | null;
   readonly processes: readonly ProcessRecord[];
 }
-
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const ms = v.pipe(v.number(), v.finite());
-const span = v.pipe(v.number(), v.finite(), v.minValue(0));
-const text = v.pipe(v.string(), v.maxLength(64_000));
-const hash = v.nullable(v.pipe(v.string(), v.maxLength(200)));
-const rows = <T>(row: v.GenericSchema<unknown, T>, most: number): v.GenericSchema<unknown, readonly T[]> =>
-  v.pipe(v.array(row), v.maxLength(most));
 
 /** Checks of options and versions, for every kind of record. */
 export const optionsSchema: v.GenericSchema<unknown, Options> = v.record(
