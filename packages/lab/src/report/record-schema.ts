@@ -11,7 +11,7 @@ export const ms: v.GenericSchema<unknown, number> = v.pipe(v.number(), v.finite(
 export const span: v.GenericSchema<unknown, number> = v.pipe(v.number(), v.finite(), v.minValue(0));
 
 /** Words, no more than anybody would read. */
-export const text: v.GenericSchema<unknown, string> = v.pipe(v.string(), v.maxLength(64_000));
+export const text: v.GenericSchema<string, string> = v.pipe(v.string(), v.maxLength(64_000));
 
 /** A hash, or a word instead of one; null where there is nothing. */
 export const hash: v.GenericSchema<unknown, string | null> = v.nullable(v.pipe(v.string(), v.maxLength(200)));
