@@ -12,6 +12,7 @@ import type { Hardware } from "../src/hosts/machine.ts";
 import { printTrace } from "../src/trace/print.ts";
 import { type ReplayResult, replay } from "../src/trace/replay.ts";
 import { openTrace, type TraceEntry } from "../src/trace/trace-file.ts";
+import { expectChromeTrace } from "./support/chrome-trace-rules.ts";
 import { ended, hibernate, inFolder, namesIn, runVirtgpu, startVirtgpu } from "./support/run-virtgpu.ts";
 import { hardware, playground } from "./support/traced.ts";
 
@@ -59,6 +60,7 @@ describe("the trace of a hibernation", () => {
         const { status, stderr } = await hibernate(folder, [...args, "--trace", "run.trace"]);
         expect([stderr, status]).toEqual(["", 0]);
         expect(namesIn(folder)).toEqual(["report", "run.trace"]);
+        expectChromeTrace(JSON.parse(readFileSync(join(folder, "report", "trace.json"), "utf8")));
         const entries = await entriesOf(join(folder, "run.trace"));
         const lives = entries.filter((entry) => entry.kind === "power");
         expect(lives.map(({ process: number, fromImage }) => [number, fromImage])).toEqual([

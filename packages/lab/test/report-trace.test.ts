@@ -3,65 +3,28 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { chromeTrace, nestingTracks, type ChromeTrace, type TraceEventJson } from "../src/report/chrome-trace.ts";
+import { chromeTrace, nestingTracks } from "../src/report/chrome-trace.ts";
 import type { PhaseRecord } from "../src/report/run-record.ts";
+import { expectChromeTrace, expectNested } from "./support/chrome-trace-rules.ts";
 import { HOSTILE, sampleCommands, sampleRun } from "./support/report-samples.ts";
-
-/**
- * What a reader relies on: times are numbers from 0 on, each "b" has its "e" by process, category and id, complete events
- * nest on their track, and each track has its name.
- */
-function check({ traceEvents }: ChromeTrace): void {
-  const open = new Map<string, TraceEventJson>();
-  const named = new Set<string>();
-  for (const { name, ph, pid, tid, args } of traceEvents) {
-    if (ph === "M" && name === "thread_name") named.add(`${pid} ${tid}`);
-    if (ph === "M") expect(Object.keys(args ?? {})).toHaveLength(1);
-  }
-  for (const event of traceEvents) {
-    const { ph, pid, tid, ts = NaN, name, cat } = event;
-    expect(typeof name).toBe("string");
-    if (ph === "M") continue;
-    expect(ts).toBeGreaterThanOrEqual(0);
-    expect(named).toContain(`${pid} ${tid}`);
-    expect(cat).not.toMatch(/,|^$/);
-    const key = JSON.stringify([pid, cat, event.id2?.local]);
-    if (ph === "X") expect(event.dur).toBeGreaterThanOrEqual(0);
-    if (ph === "b") {
-      expect(open.has(key)).toBe(false);
-      open.set(key, event);
-    }
-    if (ph === "e") {
-      const begin = open.get(key);
-      expect(begin?.name).toBe(name);
-      expect(begin?.ts).toBeLessThanOrEqual(ts);
-      open.delete(key);
-    }
-  }
-  expect(open.size).toBe(0);
-  const spans = new Map<string, [number, number][]>();
-  for (const { ph, pid, tid, ts = NaN, dur = NaN } of traceEvents) {
-    if (ph !== "X") continue;
-    const key = `${pid} ${tid}`;
-    spans.set(key, [...(spans.get(key) ?? []), [ts, ts + dur]]);
-  }
-  for (const track of spans.values()) expectNested(track);
-}
-
-function expectNested(spans: readonly (readonly [number, number])[]): void {
-  const inOrder = [...spans].sort(([one, oneEnd], [other, otherEnd]) => one - other || otherEnd - oneEnd);
-  const open: number[] = [];
-  for (const [start, end] of inOrder) {
-    while ((open.at(-1) ?? Infinity) <= start) open.pop();
-    expect(end).toBeLessThanOrEqual((open.at(-1) ?? Infinity) + 0.002);
-    open.push(end);
-  }
-}
 
 describe("a Chrome trace", () => {
   it("keeps the rules of the format", () => {
-    check(chromeTrace(sampleRun()));
-    check(chromeTrace(sampleRun({ commands: sampleCommands(500), phases: [], processes: [] })));
+    expectChromeTrace(chromeTrace(sampleRun()));
+    expectChromeTrace(chromeTrace(sampleRun({ commands: sampleCommands(500), phases: [], processes: [] })));
+  });
+
+  it.each([
+    ["a time that is none", { ts: NaN }],
+    ["a negative duration", { dur: -1 }],
+    ["a track without a name", { tid: 99 }],
+    ["two categories", { cat: "a,b" }],
+    ["a phase of event that is not ours", { ph: "B" }],
+  ])("is refused by the rules where it has %s", (_, wrong) => {
+    const trace = chromeTrace(sampleRun());
+    const at = trace.traceEvents.findIndex(({ ph }) => ph === "X");
+    const traceEvents = trace.traceEvents.map((event, index) => (index === at ? { ...event, ...wrong } : event));
+    expect(() => expectChromeTrace({ ...trace, traceEvents })).toThrow();
   });
 
   it("has a process for each machine process, a track of phases for each device, one for each queue", () => {
@@ -94,7 +57,7 @@ describe("a Chrome trace", () => {
     const phases = sampleRun().phases.map((phase) => ({ ...phase, device: HOSTILE, phase: HOSTILE, detail: HOSTILE }));
     const commands = sampleCommands(20).map((command) => ({ ...command, device: `${HOSTILE},a` }));
     const trace = chromeTrace(sampleRun({ phases, commands }));
-    check(trace);
+    expectChromeTrace(trace);
     expect(JSON.parse(JSON.stringify(trace))).toEqual(trace);
   });
 
