@@ -45,6 +45,8 @@ export interface Sys {
   addressOf(bytes: Uint8Array): bigint;
   /** An ioctl(2) whose argument is a structure, read and written in place. Returns what the call returns. */
   ioctl(fd: number, request: number, argument: Uint8Array | null): number;
+  /** The same in another thread: for calls that a driver may never answer. The argument lives until then. */
+  ioctlLater(fd: number, request: number, argument: Uint8Array | null): Promise<number>;
   /** An ioctl(2) whose argument is a number. */
   ioctlNumber(fd: number, request: number, argument: number): number;
   eventfd(initial: number, flags: number): number;
@@ -116,6 +118,7 @@ function bindSys(ffi: Koffi): Sys {
     view: (address, byteLength) => ffi.view(address, byteLength),
     addressOf: (bytes) => ffi.address(bytes),
     ioctl: (fd, request, argument) => checked(ioctlPointer(fd, request, argument), `ioctl 0x${request.toString(16)}`),
+    ioctlLater: (fd, request, argument) => ioctlInThread(ffi, ioctlPointer, { fd, request, argument }),
     ioctlNumber: (fd, request, value) => checked(ioctlNumber(fd, request, value), `ioctl 0x${request.toString(16)}`),
     eventfd: (initial, flags) => checked(eventfd(initial, flags), "eventfd"),
     memfdCreate: (name, flags) => checked(memfd(name, flags), "memfd_create"),
@@ -126,6 +129,22 @@ function bindSys(ffi: Koffi): Sys {
 }
 
 const F_DUPFD_CLOEXEC = 1030;
+
+function ioctlInThread(
+  ffi: Koffi,
+  ioctl: unknown,
+  call: { readonly fd: number; readonly request: number; readonly argument: Uint8Array | null },
+): Promise<number> {
+  const later = ioctl as { async(...values: unknown[]): void };
+  return new Promise((resolve, reject) => {
+    later.async(call.fd, call.request, call.argument, (error: unknown, result: number) => {
+      // What is thrown in koffi's callback vanishes without a trace.
+      if (error !== null && error !== undefined) reject(error);
+      else if (result === -1) reject(SystemCallError.of(ffi.errno(), `ioctl 0x${call.request.toString(16)}`));
+      else resolve(result);
+    });
+  });
+}
 
 function watchFd(ffi: Koffi, fd: number, onReadable: () => void, onError: (error: unknown) => void): Watch {
   let isOpen = true;

@@ -1,0 +1,178 @@
+/**
+ * The structures and request numbers of Linux's DRM that the agent needs: uapi drm.h, drm_mode.h, virtgpu_drm.h, and of the
+ * exporters of dmabufs: uapi udmabuf.h, dma-heap.h. Names are the headers'. test/drm-structs.test.ts holds all of it against them.
+ */
+
+/** The type of a field: a number, an array of them, a string, or another structure. */
+export type FieldType =
+  | "u16"
+  | "u32"
+  | "s32"
+  | "u64"
+  | `u32[${number}]`
+  | `u64[${number}]`
+  | `char[${number}]`
+  | StructName;
+
+/** What the structures contain, in order. Pointers are u64, as the headers have them. */
+export const structs = {
+  drm_mode_modeinfo: {
+    clock: "u32",
+    hdisplay: "u16",
+    hsync_start: "u16",
+    hsync_end: "u16",
+    htotal: "u16",
+    hskew: "u16",
+    vdisplay: "u16",
+    vsync_start: "u16",
+    vsync_end: "u16",
+    vtotal: "u16",
+    vscan: "u16",
+    vrefresh: "u32",
+    flags: "u32",
+    type: "u32",
+    name: "char[32]",
+  },
+  drm_virtgpu_3d_box: { x: "u32", y: "u32", z: "u32", w: "u32", h: "u32", d: "u32" },
+  drm_mode_card_res: {
+    fb_id_ptr: "u64",
+    crtc_id_ptr: "u64",
+    connector_id_ptr: "u64",
+    encoder_id_ptr: "u64",
+    count_fbs: "u32",
+    count_crtcs: "u32",
+    count_connectors: "u32",
+    count_encoders: "u32",
+    min_width: "u32",
+    max_width: "u32",
+    min_height: "u32",
+    max_height: "u32",
+  },
+  drm_mode_crtc: {
+    set_connectors_ptr: "u64",
+    count_connectors: "u32",
+    crtc_id: "u32",
+    fb_id: "u32",
+    x: "u32",
+    y: "u32",
+    gamma_size: "u32",
+    mode_valid: "u32",
+    mode: "drm_mode_modeinfo",
+  },
+  drm_mode_get_encoder: {
+    encoder_id: "u32",
+    encoder_type: "u32",
+    crtc_id: "u32",
+    possible_crtcs: "u32",
+    possible_clones: "u32",
+  },
+  drm_mode_get_connector: {
+    encoders_ptr: "u64",
+    modes_ptr: "u64",
+    props_ptr: "u64",
+    prop_values_ptr: "u64",
+    count_modes: "u32",
+    count_props: "u32",
+    count_encoders: "u32",
+    encoder_id: "u32",
+    connector_id: "u32",
+    connector_type: "u32",
+    connector_type_id: "u32",
+    connection: "u32",
+    mm_width: "u32",
+    mm_height: "u32",
+    subpixel: "u32",
+    pad: "u32",
+  },
+  drm_mode_create_dumb: {
+    height: "u32",
+    width: "u32",
+    bpp: "u32",
+    flags: "u32",
+    handle: "u32",
+    pitch: "u32",
+    size: "u64",
+  },
+  drm_mode_map_dumb: { handle: "u32", pad: "u32", offset: "u64" },
+  drm_mode_fb_cmd2: {
+    fb_id: "u32",
+    width: "u32",
+    height: "u32",
+    pixel_format: "u32",
+    flags: "u32",
+    handles: "u32[4]",
+    pitches: "u32[4]",
+    offsets: "u32[4]",
+    modifier: "u64[4]",
+  },
+  drm_mode_crtc_page_flip: { crtc_id: "u32", fb_id: "u32", flags: "u32", reserved: "u32", user_data: "u64" },
+  drm_mode_fb_dirty_cmd: { fb_id: "u32", flags: "u32", color: "u32", num_clips: "u32", clips_ptr: "u64" },
+  drm_mode_cursor2: {
+    flags: "u32",
+    crtc_id: "u32",
+    x: "s32",
+    y: "s32",
+    width: "u32",
+    height: "u32",
+    handle: "u32",
+    hot_x: "s32",
+    hot_y: "s32",
+  },
+  drm_prime_handle: { handle: "u32", flags: "u32", fd: "s32" },
+  drm_virtgpu_resource_create: {
+    target: "u32",
+    format: "u32",
+    bind: "u32",
+    width: "u32",
+    height: "u32",
+    depth: "u32",
+    array_size: "u32",
+    last_level: "u32",
+    nr_samples: "u32",
+    flags: "u32",
+    bo_handle: "u32",
+    res_handle: "u32",
+    size: "u32",
+    stride: "u32",
+  },
+  drm_virtgpu_3d_transfer_to_host: {
+    bo_handle: "u32",
+    box: "drm_virtgpu_3d_box",
+    level: "u32",
+    offset: "u32",
+    stride: "u32",
+    layer_stride: "u32",
+  },
+  drm_virtgpu_resource_create_blob: {
+    blob_mem: "u32",
+    blob_flags: "u32",
+    bo_handle: "u32",
+    res_handle: "u32",
+    size: "u64",
+    pad: "u32",
+    cmd_size: "u32",
+    cmd: "u64",
+    blob_id: "u64",
+  },
+  drm_version: {
+    version_major: "s32",
+    version_minor: "s32",
+    version_patchlevel: "s32",
+    name_len: "u64",
+    name: "u64",
+    date_len: "u64",
+    date: "u64",
+    desc_len: "u64",
+    desc: "u64",
+  },
+  drm_event: { type: "u32", length: "u32" },
+  drm_gem_close: { handle: "u32", pad: "u32" },
+  drm_virtgpu_map: { offset: "u64", handle: "u32", pad: "u32" },
+  drm_virtgpu_getparam: { param: "u64", value: "u64" },
+  drm_virtgpu_3d_wait: { handle: "u32", flags: "u32" },
+  udmabuf_create: { memfd: "u32", flags: "u32", offset: "u64", size: "u64" },
+  dma_heap_allocation_data: { len: "u64", fd: "u32", fd_flags: "u32", heap_flags: "u64" },
+} as const;
+
+/** A structure's name. */
+export type StructName = keyof typeof structs;
