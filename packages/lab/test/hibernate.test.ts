@@ -136,6 +136,10 @@ describe("virtgpu hibernate", () => {
       const vetoed = veto?.summary.phases.filter(({ outcome }) => outcome === "failed").map(({ phase }) => phase);
       expect(vetoed).toEqual(["notify HIBERNATION_PREPARE"]);
       expect([lose?.summary.verdict, lose?.status]).toEqual(["lost", 1]);
+      expect(lose?.summary.sentence).toMatch(
+        /^lost, as --policy lose allows: context \d+ "a game": its contents went with the host; all else is the same, byte/,
+      );
+      expect(lose?.summary.errors).toMatchObject([{ code: "LOST", where: expect.stringContaining("a game") }]);
       expect(lose?.summary.lost).toMatchObject([{ kind: "context", state: "unrecoverable" }]);
       expect([wait?.summary.verdict, wait?.status]).toEqual(["nothing lost", 0]);
     });

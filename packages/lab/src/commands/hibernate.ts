@@ -108,7 +108,7 @@ export const hibernateCommand: Command<LabContext> = buildCommand({
         kind: "enum",
         values: ["veto", "lose", "wait"],
         optional: true,
-        brief: "With a game that renders: what a sleep does about it",
+        brief: "With a game that renders: what a sleep does about it, see below",
       },
       report: { kind: "parsed", parse: text, default: "report", brief: "Folder for the report", placeholder: "DIR" },
       keep: { kind: "boolean", default: false, withNegated: false, brief: "Keep the image" },
@@ -138,6 +138,11 @@ was; 2: a mistake in the command; 3: the host or the machine failed.
 
 WAYS TO SLEEP (--sleep)
 ${waysHelp}
+
+POLICIES (--policy): a game renders on the host, which no sleep can bring back
+  veto             the sleep is refused; the game ends, and it is tried once more
+  wait             the sleep waits for the game to end
+  lose             the sleep goes on without asking: what the game had is lost, which the verdict says; exit code 1
 
 FAULTS (--fault)
   ${FAULTS_HELP}

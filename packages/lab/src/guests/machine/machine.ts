@@ -218,6 +218,9 @@ export class Machine {
     const { gpu, scene } = this.#running;
     scene.run();
     if (this.#game !== null && gpu.policy === "wait") this.#clock.after(GAME_MS, this.#game);
+    if (this.#game !== null && gpu.policy === "lose") {
+      await this.#say({ message: "note", text: "the game goes on, and what it rendered is let go (--policy lose)" });
+    }
     let result = await way.run(this.#sleep);
     if (this.#game !== null && gpu.policy === "veto" && isVetoed(result)) {
       await this.#say({ message: "note", text: `vetoed: ${result.failures[0]?.error.message ?? ""}` });

@@ -15,7 +15,7 @@ import {
 } from "../../report/run-record.ts";
 import { differingPixels } from "./compare.ts";
 import type { Cycle, RunMark, RunOutcome, RunPlan } from "./run.ts";
-import type { Judgement } from "./verdict.ts";
+import { isGivenUp, type Judgement, toldLosses } from "./verdict.ts";
 
 /** What the record tells besides the run itself. */
 export interface RecordFacts {
@@ -86,14 +86,14 @@ function outputRecords({ before, after, comparison }: Cycle, index: number): rea
 }
 
 /** After the last sleep, or after the one that lost it; and what the driver says that it could not bring back. */
-function objectRecords({ policy }: RunPlan, cycles: readonly Cycle[]): readonly ObjectRecord[] {
+function objectRecords(plan: RunPlan, cycles: readonly Cycle[]): readonly ObjectRecord[] {
   const objects = new Map<string, ObjectRecord>();
-  for (const { comparison, slept, restored } of cycles) {
-    for (const object of comparison?.objects ?? []) {
+  for (const cycle of cycles) {
+    for (const object of cycle.comparison?.objects ?? []) {
       if (objects.get(object.key)?.state !== "lost") objects.set(object.key, object);
     }
-    for (const { object: name, reason } of ((restored ?? slept)?.reports ?? []).flatMap(({ lost }) => lost)) {
-      const state = policy === "lose" ? "unrecoverable" : "lost";
+    for (const { object: name, reason } of toldLosses(cycle)) {
+      const state = isGivenUp(plan, reason) ? "unrecoverable" : "lost";
       const place = { bytes: 0, storage: "host", attached: false, before: "present", after: "absent" };
       if (!isNamed(objects, name)) objects.set(name, { key: name, kind: kindOf(name), ...place, state, reason });
     }

@@ -21,11 +21,14 @@ export const EXIT_CODES: Readonly<Record<RunVerdict, number>> = { "nothing lost"
 /** Judges a run. Throws the UsageError that ended it. */
 export function judge(plan: RunPlan, { error, cycles }: RunOutcome): Judgement {
   if (error instanceof UsageError) throw error;
-  const losses = cycles.flatMap((cycle, index) => lossesOf(cycle, cycles.length > 1 ? `cycle ${index + 1}: ` : ""));
+  const where = (index: number): string => (cycles.length > 1 ? `cycle ${index + 1}: ` : "");
+  const losses = cycles.flatMap((cycle, index) => lossesOf(plan, cycle, where(index)));
+  const given = cycles.flatMap((cycle, index) => givenUp(plan, cycle, where(index)));
   const failures = error === null ? cycles.flatMap((cycle) => oddities(plan, cycle)) : [failureOf(error)];
-  const errors = [...losses, ...failures];
+  const errors = [...losses, ...given, ...failures];
   if (losses.length > 0) return { verdict: "lost", sentence: `lost: ${few(losses)}`, errors };
   if (failures.length > 0) return { verdict: "failed", sentence: `failed: ${few(failures)}`, errors };
+  if (given.length > 0) return { verdict: "lost", sentence: givenUpSentence(given), errors };
   return { verdict: "nothing lost", sentence: keptSentence(cycles), errors };
 }
 
@@ -35,10 +38,31 @@ function failureOf(error: Error): ErrorRecord {
   return { code: isMachine ? error.code : "EIO", message, where: "machine" };
 }
 
-function lossesOf(
-  { before, after: found, comparison, slept, restored, flows }: Cycle,
-  where: string,
-): readonly ErrorRecord[] {
+/** Contents that were the host's alone, and that the user's policy says to let go. */
+export function isGivenUp({ policy }: Pick<RunPlan, "policy">, reason: string): boolean {
+  return policy === "lose" && reason.endsWith("(ENOTRECOVERABLE)");
+}
+
+function givenUp(plan: RunPlan, cycle: Cycle, where: string): readonly ErrorRecord[] {
+  return toldLosses(cycle)
+    .filter(({ reason }) => isGivenUp(plan, reason))
+    .map(({ object }) => ({
+      code: "LOST",
+      message: `${where}${object}: its contents went with the host`,
+      where: `${where}${object}`,
+    }));
+}
+
+/** What the last restore says that it could not bring back. */
+export function toldLosses({
+  restored,
+  slept,
+}: Cycle): readonly { readonly object: string; readonly reason: string }[] {
+  return ((restored ?? slept)?.reports ?? []).flatMap(({ lost }) => lost);
+}
+
+function lossesOf(plan: RunPlan, cycle: Cycle, where: string): readonly ErrorRecord[] {
+  const { before, after: found, comparison, flows } = cycle;
   if (comparison === null) return [];
   const lost = (place: string, message: string): ErrorRecord => ({ code: "LOST", message, where: `${where}${place}` });
   const seen =
@@ -53,7 +77,7 @@ function lossesOf(
       if (after === null) return [lost(place, `${where}${place} is dark`)];
       return [lost(place, `${where}${place} differs${differing === null ? "" : ` in ${differing} pixels`}`)];
     };
-  const told = ((restored ?? slept)?.reports ?? []).flatMap((report) => report.lost);
+  const told = toldLosses(cycle).filter(({ reason }) => !isGivenUp(plan, reason));
   return [
     ...comparison.outputs.flatMap(seen("output")),
     ...comparison.cursors.flatMap(seen("the cursor of output")),
@@ -97,6 +121,11 @@ function keptSentence(cycles: readonly Cycle[]): string {
   if (cursors.length > 0) parts.push(plural(cursors.length, "cursor"));
   const over = cycles.length === 1 ? "" : ` in ${cycles.length} cycles`;
   return `nothing lost: ${parts.join(", ")} the same, byte for byte${over}`;
+}
+
+/** What was given up is lost all the same; that the user wanted it so is said. */
+function givenUpSentence(given: readonly ErrorRecord[]): string {
+  return `lost, as --policy lose allows: ${few(given)}; all else is the same, byte for byte`;
 }
 
 function few(errors: readonly ErrorRecord[]): string {
