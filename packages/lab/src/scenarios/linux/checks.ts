@@ -1,0 +1,171 @@
+/**
+ * From what was seen around a sleep to a list of checks. A check bears the ids of the requirements that it shows from outside
+ * the driver; what can't be seen from there is not claimed.
+ */
+import type { LinuxCheck } from "../../report/linux-record.ts";
+import { countText, plural } from "../../report/quantities.ts";
+import { type Observation, type OffscreenSeen, type OutputSeen, placeName } from "./observation.ts";
+import { LINUX_SLEEP_WAYS } from "./ways.ts";
+
+const LINES_SHOWN = 5;
+const WRONG_SHOWN = 5;
+
+/** All checks of one sleep. */
+export function checksOf(seen: Observation): readonly LinuxCheck[] {
+  if (seen.hung !== null) {
+    return [check("the machine comes back and answers", ["R-06 (c)"], false, seen.hung), ...logChecks(seen)];
+  }
+  return [
+    check("the machine comes back and answers", [], seen.stuck === null, seen.stuck ?? "it does"),
+    ...sleepChecks(seen),
+    ...seen.outputs.map((output) => outputCheck(seen, output)),
+    drawingCheck(seen),
+    ...offscreenChecks(seen),
+    cursorCheck(seen),
+    memoryCheck(seen),
+    flipCheck(seen),
+    hotplugCheck(seen),
+    countCheck(seen),
+    ...logChecks(seen),
+  ];
+}
+
+function check(name: string, requirements: readonly string[], isWell: boolean, detail: string): LinuxCheck {
+  return { name, requirements, result: isWell ? "pass" : "fail", detail };
+}
+
+function absent(name: string, requirements: readonly string[], detail: string): LinuxCheck {
+  return { name, requirements, result: "not-offered", detail };
+}
+
+/** A kernel that knows a way not at all says so at once, and nothing was tried. */
+const NOT_OFFERED: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+
+function sleepChecks({ way, reply, events, end, isNewProcess }: Observation): readonly LinuxCheck[] {
+  const { outcome, events: wanted, endsProcess } = LINUX_SLEEP_WAYS[way];
+  const error = reply?.error ?? null;
+  const told = error === null ? "it slept" : `the kernel answered ${error}`;
+  if (outcome === "refused") {
+    return [check("the sleep is turned back, as it was meant to be", [], error !== null && !isNewProcess, told)];
+  }
+  const name = "the kernel sleeps as it was asked to";
+  if (error !== null && (NOT_OFFERED.has(error) || (way === "test-resume" && error === "EBUSY"))) {
+    return [absent(name, [], `this kernel refuses this way: ${error}`)];
+  }
+  const slept = check(name, [], error === null, told);
+  if (error !== null) return [slept];
+  const missing = wanted.filter((event) => !events.includes(event));
+  const process = isNewProcess
+    ? `the QEMU process ended with ${end?.signal ?? `code ${end?.code ?? "unknown"}`}, and another one woke the guest`
+    : "the same QEMU process";
+  const isReal = missing.length === 0 && isNewProcess === endsProcess && (!endsProcess || end?.code === 0);
+  const detail = `QMP told ${events.join(", ") || "nothing"}; ${process}${missing.length === 0 ? "" : `; no ${missing.join(", ")}`}`;
+  return [slept, check("the sleep was what it says", [], isReal, detail)];
+}
+
+function outputCheck(seen: Observation, place: OutputSeen): LinuxCheck {
+  const { isLit, wasRight, cameBack, shows } = place;
+  const { requirements } = LINUX_SLEEP_WAYS[seen.way];
+  if (!isLit) return check(`${placeName(place)} stays off`, ["R-39 (b)"], cameBack === "itself", shows);
+  const ids = ["R-39 (a)", "R-16 (a)", ...requirements, ...(seen.refusedBefore > 0 ? ["R-37"] : [])];
+  const name = `${placeName(place)} shows what it showed, by itself`;
+  if (!wasRight) return check(name, ids, false, `before the sleep it did not show what it should: ${shows}`);
+  const details = {
+    itself: "every pixel is the same",
+    redraw: "only after it was shown again",
+    draw: "only after something new was drawn",
+    never: `not even after something new was drawn: ${shows}`,
+  };
+  return check(name, ids, cameBack === "itself", details[cameBack]);
+}
+
+function drawingCheck({ newDrawing }: Observation): LinuxCheck {
+  const name = "what is drawn afterwards is shown";
+  if (newDrawing === null) return absent(name, [], "no output is lit");
+  return check(name, [], newDrawing, newDrawing ? "every pixel is right" : "the output does not show it");
+}
+
+const OFFSCREEN_IDS: readonly (readonly [RegExp, string])[] = [
+  [/^resource-2d/, "R-16 (c)"],
+  [/^import/, "R-19 (b)"],
+  [/./, "R-16 (b)"],
+];
+
+function offscreenChecks({ offscreen, offscreenReason }: Observation): readonly LinuxCheck[] {
+  if (offscreenReason !== null)
+    return [absent("off-screen objects hold what they held", ["R-16 (b)"], offscreenReason)];
+  return offscreen.map(({ kind, total, shown, wrong }: OffscreenSeen) => {
+    const ids = OFFSCREEN_IDS.filter(([pattern]) => pattern.test(kind)).slice(0, 1);
+    const bad = wrong.slice(0, WRONG_SHOWN).map(({ index, detail }) => `object ${index}: ${detail}`);
+    const more = wrong.length > bad.length ? ` and ${countText(wrong.length - bad.length)} more` : "";
+    const extent =
+      shown === total ? `all ${countText(total)}` : `${countText(shown)} of ${countText(total)}, spread evenly,`;
+    const detail =
+      wrong.length === 0 ? `${extent} shown one after the other, every pixel right` : `${bad.join("; ")}${more}`;
+    return check(
+      `off-screen objects (${kind}) hold what they held`,
+      ids.map(([, id]) => id),
+      wrong.length === 0,
+      detail,
+    );
+  });
+}
+
+function cursorCheck({ cursor }: Observation): LinuxCheck {
+  const name = "the cursor is what it was";
+  if (cursor === null) return absent(name, ["R-17 (a)"], "the scene has none");
+  const { isSame, before, after } = cursor;
+  return check(name, ["R-17 (a)"], isSame, isSame ? after : `before: ${before}; after: ${after}`);
+}
+
+function memoryCheck({ memory }: Observation): LinuxCheck {
+  const name = "the guest's memory of every object is what it was";
+  if (memory === null) return absent(name, [], "the agent was not asked");
+  const { objects, changed } = memory;
+  const detail = changed.length === 0 ? plural(objects, "object") : `${changed.length} of ${objects} are not`;
+  return check(name, [], changed.length === 0, detail);
+}
+
+function flipCheck({ flips }: Observation): LinuxCheck {
+  const name = "an application that flips pages all the time meets no error";
+  if (flips === null) return absent(name, ["R-25 (a)"], "nobody flipped pages");
+  const detail = `${countText(flips.flips)} flips, ${countText(flips.failed)} failed`;
+  return check(name, ["R-25 (a)"], flips.failed === 0 && flips.flips > 0, detail);
+}
+
+function hotplugCheck({ hotplug, hotplugReason }: Observation): LinuxCheck {
+  const name = "a display that changes while the machine sleeps is noticed";
+  const ids = ["R-33 (a)", "R-34 (a)"];
+  if (hotplug === null) return absent(name, ids, hotplugReason ?? "no display was changed");
+  const { asked, seen } = hotplug;
+  const isSeen = seen.some(({ width, height }) => width === asked.width && height === asked.height);
+  const sizes = seen.slice(0, LINES_SHOWN).map(({ width, height }) => `${width}x${height}`);
+  return check(
+    name,
+    ids,
+    isSeen,
+    `now ${asked.width}x${asked.height}; the guest sees ${sizes.join(", ") || "no mode"}`,
+  );
+}
+
+function countCheck({ reply }: Observation): LinuxCheck {
+  const name = "the driver itself counts nothing as lost";
+  const ids = ["R-26", "R-27 (c)"];
+  if (reply === null || reply.lost === null) return absent(name, ids, "the driver does not tell");
+  const { lost, restored, problems } = reply;
+  const told = problems.length === 0 ? "" : `; it says: ${problems.slice(0, LINES_SHOWN).join("; ")}`;
+  return check(name, ids, lost === 0 && problems.length === 0, `${restored ?? "?"} restored, ${lost} lost${told}`);
+}
+
+function logChecks({ way, number, kernelLines, hostLines }: Observation): readonly LinuxCheck[] {
+  const id = LINUX_SLEEP_WAYS[way].outcome === "refused" ? "R-32 (b)" : number > 1 ? "R-32 (c)" : "R-32 (a)";
+  return [
+    check("the kernel's log has no complaint", [], kernelLines.length === 0, few(kernelLines)),
+    check("the host has no complaint", [id], hostLines.length === 0, few(hostLines)),
+  ];
+}
+
+function few(lines: readonly string[]): string {
+  const more = lines.length > LINES_SHOWN ? `\nand ${lines.length - LINES_SHOWN} more` : "";
+  return lines.length === 0 ? "none" : `${lines.slice(0, LINES_SHOWN).join("\n")}${more}`;
+}

@@ -1,0 +1,101 @@
+/**
+ * One sleep of a life, from the look before it to the observation.
+ */
+import type { SleepWay } from "@virtgpu/linux/agent";
+import { sleep } from "@virtgpu/core/base";
+import type { LinuxTimes } from "../../report/linux-record.ts";
+import { type Found, lookAfter } from "./after.ts";
+import { type Before, lookBefore } from "./before.ts";
+import { type Course, isSamePlace, takeCourse } from "./course.ts";
+import type { Life, LifePicture } from "./life.ts";
+import { hostComplaints, kernelComplaints } from "./log-lines.ts";
+import type { DeviceStatus } from "./machine.ts";
+import type { Observation } from "./observation.ts";
+
+/** Which sleep of the life. */
+export interface SleepStep {
+  readonly way: SleepWay;
+  readonly number: number;
+  /** How many were turned back before it. */
+  readonly refusedBefore: number;
+}
+
+const STATUS_LIMIT_MS = 5000;
+
+/** Looks, sleeps, looks. Rejects only where the machine was broken before it slept. */
+export async function sleepOnce(
+  life: Life,
+  step: SleepStep,
+): Promise<{ readonly observation: Observation; readonly pictures: readonly LifePicture[] }> {
+  const { watcher, plan, machine } = life;
+  const over = plan.chain.length > 1 ? ` (${step.number} of ${plan.chain.length})` : "";
+  watcher.stage(`sleep: ${step.way}${over}`);
+  const before = await lookBefore(life);
+  const course = await takeCourse(life, step.way, before);
+  // Before anything is drawn: a command that waits for ever changes nothing, but a reset by a mode set might.
+  const isBack = (course.looked?.rightAt ?? null) !== null && course.hung === null;
+  const status = isBack ? null : await statusOf(life);
+  if (course.hung === null) watcher.stage(`look${over}`);
+  const found = course.hung === null ? await lookAfter(life, before, course) : NOTHING_FOUND;
+  const console = machine.console.slice(before.consoleLines);
+  const { log, last, ...seen } = found;
+  const observation: Observation = {
+    ...step,
+    reply: course.reply,
+    hung: course.hung,
+    events: course.events.length === 0 ? [...machine.events] : course.events,
+    end: course.end,
+    isNewProcess: course.isNewProcess,
+    ...seen,
+    hotplugReason: course.notResized,
+    kernelLines: kernelComplaints(log.length === 0 ? console : log),
+    hostLines: hostComplaints(machine.errors.slice(before.hostLines)),
+    status,
+    console,
+    times: timesOf(course),
+  };
+  return { observation, pictures: picturesOf(life, before, course, last) };
+}
+
+const NOTHING_FOUND: Found = {
+  outputs: [],
+  cursor: null,
+  offscreen: [],
+  offscreenReason: null,
+  newDrawing: null,
+  memory: null,
+  flips: null,
+  hotplug: null,
+  stuck: null,
+  log: [],
+  last: new Map(),
+};
+
+async function statusOf({ machine, clock }: Life): Promise<DeviceStatus | null> {
+  const late = sleep(clock, STATUS_LIMIT_MS).then(() => null);
+  return Promise.race([machine.deviceStatus(0).catch(() => null), late]);
+}
+
+function timesOf({ askedAt, asleepAt, wokeAt, answeredAt, looked, reply, isNewProcess }: Course): LinuxTimes {
+  const since = (from: number | null, to: number | null): number | null =>
+    from === null || to === null ? null : Math.round(to - from);
+  return {
+    hibernate: isNewProcess ? since(askedAt, asleepAt) : null,
+    wake: since(wokeAt, answeredAt),
+    picture: since(wokeAt, looked?.rightAt ?? null),
+    guestPicture: reply?.picture ?? null,
+    guestComplete: reply?.complete ?? null,
+  };
+}
+
+function picturesOf(life: Life, before: Before, course: Course, last: Found["last"]): readonly LifePicture[] {
+  return life.lit.flatMap((one): LifePicture[] => {
+    const { gpu, output } = one;
+    const seen = [...(course.looked?.last ?? [])].find(([place]) => isSamePlace(place, one))?.[1];
+    const [then, now] = [before.pictures.get(one), last.get(one) ?? seen];
+    return [
+      ...(then === undefined ? [] : [{ gpu, output, when: "before" as const, picture: then }]),
+      ...(now === undefined ? [] : [{ gpu, output, when: "after" as const, picture: now }]),
+    ];
+  });
+}
