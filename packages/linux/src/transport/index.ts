@@ -1,0 +1,2 @@
+export * from "./taken-function.ts";
+export * from "./take.ts";
