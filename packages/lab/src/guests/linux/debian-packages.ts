@@ -1,0 +1,140 @@
+/**
+ * Debian packages, unpacked into the cache and never installed: found with the system's own apt sources, fetched with
+ * apt-get, unpacked with dpkg-deb. Nothing of the system is changed; where its package lists are missing or old, lists of
+ * our own are fetched into the cache.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { GpuError } from "@virtgpu/core/base";
+import { makeFolder } from "../../make-folder.ts";
+import { UsageError } from "../../usage-error.ts";
+import { backportsLine, codenameOf, systemSources } from "./apt-sources.ts";
+import { cached, cacheFolder, keyOf } from "./cache.ts";
+import { runProgram } from "./programs.ts";
+
+/** Where a package comes from: the release itself, or its backports. */
+export type Pocket = "release" | "backports";
+
+const PACKAGE_NAME = /^[a-z0-9][a-z0-9+.-]+$/;
+
+/** Options for every apt call that make it see only what we mean. */
+interface AptView {
+  readonly options: readonly string[];
+  /** Appended to a package's name, e.g. "/bookworm-backports". */
+  readonly target: string;
+}
+
+/** Both apt programs complain when they, as root, write where their own user may not; the files are right all the same. */
+const AS_WE_ARE = ["-o", "APT::Sandbox::User=root"] as const;
+
+function privateView(pocket: Pocket): AptView {
+  const folder = join(cacheFolder(), "apt", pocket);
+  const lists = join(folder, "lists");
+  makeFolder(join(lists, "partial"));
+  const options = [...AS_WE_ARE, "-o", `Dir::State::lists=${lists}`];
+  if (pocket === "release") return { options, target: "" };
+  const codename = codenameOf(readFileSync("/etc/os-release", "utf8"));
+  const line = codename === null ? null : backportsLine(systemSources(), codename);
+  if (codename === null || line === null) {
+    throw new GpuError("ENODEV", "backports need a Debian system whose apt sources name its release");
+  }
+  const list = join(folder, "sources.list");
+  writeFileSync(list, `${line}\n`);
+  return {
+    options: [...options, "-o", `Dir::Etc::sourcelist=${list}`, "-o", "Dir::Etc::sourceparts=-"],
+    target: "",
+  };
+}
+
+async function update(view: AptView): Promise<void> {
+  try {
+    await runProgram("apt-get", [...view.options, "-qq", "update"]);
+  } catch (error) {
+    throw networkError(error);
+  }
+}
+
+function networkError(error: unknown): GpuError {
+  if (error instanceof GpuError && error.code === "ENODEV") return error;
+  const why = error instanceof Error ? error.message : String(error);
+  return new GpuError(
+    "EIO",
+    `Debian's package lists could not be fetched (${why}); give a kernel by --deb FILE or --kernel FILE --modules FOLDER`,
+    { cause: error },
+  );
+}
+
+/** The package that a meta package stands for, e.g. linux-image-6.1.0-56-cloud-amd64; the name itself where it is none. */
+async function concreteName(view: AptView, name: string): Promise<string> {
+  const text = (await runProgram("apt-cache", [...view.options, "depends", "--important", name])).toString("utf8");
+  if (!text.startsWith(name)) throw new GpuError("ENOENT", `apt knows no package ${name}`);
+  const stem = name.replace(/-(cloud-)?amd64$/, "");
+  const found = [...text.matchAll(/^\s*\|?Depends:\s+(\S+)/gm)].map((match) => match[1] ?? "");
+  return found.find((one) => one.startsWith(`${stem}-`) && /\d/.test(one)) ?? name;
+}
+
+async function download(view: AptView, name: string, folder: string): Promise<string> {
+  const concrete = await concreteName(view, name);
+  await runProgram("apt-get", [...view.options, "-qq", "download", `${concrete}${view.target}`], { cwd: folder });
+  const file = readdirSync(folder).find((entry) => entry.endsWith(".deb"));
+  if (file === undefined) throw new GpuError("EIO", `apt-get fetched no package ${concrete}`);
+  return join(folder, file);
+}
+
+/** With the system's lists where they know the package and the archive still has it, else with fresh ones of our own. */
+async function fetchDeb(name: string, pocket: Pocket, folder: string): Promise<string> {
+  const views: AptView[] = pocket === "release" ? [{ options: AS_WE_ARE, target: "" }] : [];
+  for (const view of views) {
+    try {
+      return await download(view, name, folder);
+    } catch (error) {
+      if (error instanceof GpuError && error.code === "ENODEV") throw error;
+    }
+  }
+  const fresh = privateView(pocket);
+  await update(fresh);
+  try {
+    return await download(fresh, name, folder);
+  } catch (error) {
+    throw networkError(error);
+  }
+}
+
+async function unpackInto(deb: string, folder: string): Promise<string> {
+  mkdirSync(folder);
+  try {
+    await runProgram("dpkg-deb", ["-x", deb, folder]);
+  } catch (error) {
+    if (error instanceof GpuError && error.code === "ENODEV") throw error;
+    throw new UsageError(`${deb} is no Debian package that dpkg-deb can unpack`, { cause: error });
+  }
+  return folder;
+}
+
+/**
+ * The folder with what a Debian package would install, e.g. of "linux-image-cloud-amd64". What is in the cache is taken,
+ * however old: remove the folder `packages` there to get the newest. Throws GpuError ENODEV (no apt), EIO (no network).
+ */
+export async function debianPackage(name: string, pocket: Pocket = "release"): Promise<string> {
+  if (!PACKAGE_NAME.test(name)) throw new UsageError(`${name} is no name of a Debian package`);
+  return cached("packages", `${name}.${pocket}`, async (work) => {
+    const deb = await fetchDeb(name, pocket, work);
+    const tree = await unpackInto(deb, join(work, "tree"));
+    writeFileSync(join(tree, "package"), `${basename(deb)}\n`);
+    return tree;
+  });
+}
+
+/** The folder with what a package file would install. */
+export async function packageFile(path: string): Promise<string> {
+  const file = resolve(path);
+  const stat = existsSync(file) ? statSync(file) : null;
+  if (stat === null || !stat.isFile()) throw new UsageError(`there is no package file ${path}`);
+  const key = keyOf(file, String(stat.size), String(stat.mtimeMs), String(stat.ino));
+  return cached("packages", key, async (work) => {
+    const tree = await unpackInto(file, join(work, "tree"));
+    const entry = join(work, "unpacked");
+    renameSync(tree, entry);
+    return entry;
+  });
+}
