@@ -55,6 +55,12 @@ export interface Sys {
   duplicate(fd: number): number;
   /** fcntl(2) with a number, e.g. F_ADD_SEALS. */
   fcntl(fd: number, command: number, argument: number): number;
+  swapOn(path: string): void;
+  swapOff(path: string): void;
+  /** mount(2) of a kernel's own file system, e.g. "tracefs". */
+  mount(type: string, target: string): void;
+  /** A descriptor whose existence keeps the machine awake while `fd` can be read (epoll(7), EPOLLWAKEUP). The caller closes it. */
+  wakeupSource(fd: number): number;
   /** Calls `onReadable` whenever the descriptor can be read; an error that it throws goes to `onError`. Keeps no process alive. */
   watch(fd: number, onReadable: () => void, onError: (error: unknown) => void): Watch;
 }
@@ -104,6 +110,19 @@ function bindSys(ffi: Koffi): Sys {
   const eventfd = bind<(initial: number, flags: number) => number>("eventfd", "int", ["unsigned int", "int"]);
   const memfd = bind<(name: string, flags: number) => number>("memfd_create", "int", ["str", "unsigned int"]);
   const fcntl = bind<(fd: number, command: number, value: number) => number>("fcntl", "int", ["int", "int", "long"]);
+  const swapOn = bind<(path: string, flags: number) => number>("swapon", "int", ["str", "int"]);
+  const swapOff = bind<(path: string) => number>("swapoff", "int", ["str"]);
+  const mount = bind<(source: string, target: string, type: string, flags: number, data: null) => number>(
+    "mount",
+    "int",
+    ["str", "str", "str", "unsigned long", "void *"],
+  );
+  const epollCreate = bind<(flags: number) => number>("epoll_create1", "int", ["int"]);
+  const epollControl = bind<(epoll: number, operation: number, fd: number, event: Uint8Array) => number>(
+    "epoll_ctl",
+    "int",
+    ["int", "int", "int", "void *"],
+  );
   const checked = (result: number, call: string): number => {
     if (result === -1) throw SystemCallError.of(ffi.errno(), call);
     return result;
@@ -124,11 +143,25 @@ function bindSys(ffi: Koffi): Sys {
     memfdCreate: (name, flags) => checked(memfd(name, flags), "memfd_create"),
     duplicate: (fd) => checked(fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl(F_DUPFD_CLOEXEC)"),
     fcntl: (fd, command, argument) => checked(fcntl(fd, command, argument), `fcntl(${command})`),
+    swapOn: (path) => void checked(swapOn(path, 0), `swapon ${path}`),
+    swapOff: (path) => void checked(swapOff(path), `swapoff ${path}`),
+    mount: (type, target) => void checked(mount(type, target, type, 0, null), `mount ${target}`),
+    wakeupSource: (fd) => {
+      const epoll = checked(epollCreate(EPOLL_CLOEXEC), "epoll_create1");
+      checked(epollControl(epoll, EPOLL_CTL_ADD, fd, wakeupEvent()), "epoll_ctl");
+      return epoll;
+    },
     watch: (fd, onReadable, onError) => watchFd(ffi, fd, onReadable, onError),
   };
 }
 
 const F_DUPFD_CLOEXEC = 1030;
+const [EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLIN, EPOLLWAKEUP] = [0x8_0000, 1, 0x001, 0x2000_0000];
+
+/** struct epoll_event: packed on x86-64, and no longer than 16 bytes anywhere. */
+function wakeupEvent(): Uint8Array {
+  return new Uint8Array(new Uint32Array([EPOLLIN | EPOLLWAKEUP, 0, 0, 0]).buffer);
+}
 
 function ioctlInThread(
   ffi: Koffi,
