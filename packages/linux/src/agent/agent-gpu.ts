@@ -91,6 +91,8 @@ export interface AgentGpuDriver {
 export type OpenDriver = (options: {
   /** How to reach the device, e.g. "uio"; "drm" for the kernel's driver. */
   readonly way: string;
+  /** Our driver's memory, e.g. "hugepages"; as the way has it unless given. */
+  readonly memory?: string | undefined;
   /** A line for the console: what the lab's user may want to know, but no error. */
   readonly say: (line: string) => void;
 }) => Promise<AgentGpuDriver>;

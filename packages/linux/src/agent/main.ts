@@ -1,0 +1,94 @@
+/**
+ * The agent in the guest: `node main.js --driver virtgpu|kernel [--way uio|vfio|pci-cfg] [--memory hugepages|pages|heap] [--port /dev/ttyS1]`. It draws scenes
+ * with the driver under test, and puts the machine to sleep, as the lab at the other end of the serial port asks.
+ */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { loadSys } from "../native/index.ts";
+import { Agent } from "./agent.ts";
+import type { AgentGpuDriver } from "./agent-gpu.ts";
+import { openKernelDriver } from "./drm-gpu.ts";
+import { KernelLog } from "./kernel-log.ts";
+import { messageOf } from "./message-of.ts";
+import { openOwnDriver } from "./own-gpu.ts";
+import { Port } from "./port.ts";
+import type { AgentDriver } from "./protocol.ts";
+import { LINE_MAX } from "./requests.ts";
+import { Server } from "./serve.ts";
+import { Sleeper } from "./sleep/sleeper.ts";
+import { wakeImage } from "./sleep/snapshot-run.ts";
+
+interface Options {
+  readonly driver: AgentDriver;
+  readonly way: string;
+  readonly memory: string | undefined;
+  readonly port: string;
+}
+
+function readOptions(): Options {
+  const { values } = parseArgs({
+    options: {
+      driver: { type: "string" },
+      way: { type: "string" },
+      memory: { type: "string" },
+      port: { type: "string" },
+    },
+  });
+  const { driver, memory, way = driver === "kernel" ? "drm" : "uio", port = "/dev/ttyS1" } = values;
+  if (driver !== "virtgpu" && driver !== "kernel") throw new Error("EINVAL: --driver is virtgpu or kernel");
+  return { driver, way, memory, port };
+}
+
+const sayOnConsole = (line: string): void => void process.stdout.write(`virtgpu-agent: ${line}\n`);
+
+/** Switches the machine off at once (Documentation/admin-guide/sysrq); nothing here has a disk that it writes to. */
+function powerOff(): void {
+  writeFileSync("/proc/sysrq-trigger", "o");
+}
+
+async function serve(options: Options, port: Port): Promise<void> {
+  const sys = loadSys();
+  await wakeImage(sys, sayOnConsole);
+  const open = options.driver === "kernel" ? openKernelDriver : openOwnDriver;
+  const gpus: AgentGpuDriver = await open({ way: options.way, memory: options.memory, say: sayOnConsole });
+  const addresses = gpus.gpus.map(({ address }) => address);
+  const sleeper = new Sleeper({ sys, gpus: addresses, say: sayOnConsole });
+  const agent = new Agent({
+    driver: options.driver,
+    gpus,
+    log: new KernelLog(),
+    now: () => Number(process.hrtime.bigint()) / 1e6,
+    fallAsleep: (way) => {
+      port.drain();
+      return sleeper.sleep(way);
+    },
+  });
+  const server = new Server({
+    say: (message) => port.say(message),
+    answer: (request) => agent.answer(request),
+    onFinish: powerOff,
+  });
+  port.listen(LINE_MAX, (line) => void server.take(line), fail);
+  port.say({ event: "ready" });
+}
+
+function fail(reason: string): void {
+  sayOnConsole(reason);
+  process.exitCode = 1;
+  process.exit();
+}
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  const port = Port.open(options.port, loadSys());
+  process.on("uncaughtException", (error) => sayOnConsole(`uncaught: ${error.stack ?? error.message}`));
+  process.on("unhandledRejection", (error) => sayOnConsole(`unhandled: ${messageOf(error)}`));
+  try {
+    await serve(options, port);
+  } catch (error) {
+    port.say({ event: "failed", reason: messageOf(error) });
+    fail(messageOf(error));
+  }
+}
+
+await main().catch((error: unknown) => fail(messageOf(error)));

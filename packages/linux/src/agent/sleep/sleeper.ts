@@ -1,0 +1,90 @@
+/** Puts the machine to sleep in any of the ways, and says what the kernel said. Kernel interface: /sys/power, /dev/snapshot. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoName, type Sys } from "../../native/index.ts";
+import { messageOf } from "../message-of.ts";
+import type { SleepWay } from "../protocol.ts";
+import { abortAfter } from "./abort-freeze.ts";
+import { forgetImages, runSnapshot } from "./snapshot-run.ts";
+import { swapsInUse, withoutSwap } from "./swaps.ts";
+import { type PowerFileWay, type SleepPlan, sleepPlans } from "./ways.ts";
+import { setWakeAlarm } from "./wake-alarm.ts";
+import { writeWord } from "./write-word.ts";
+
+/** What a sleeper needs. */
+export interface SleeperOptions {
+  readonly sys: Sys;
+  /** PCI addresses of the GPUs: an aborted freeze is aborted after the last of them. */
+  readonly gpus: readonly string[];
+  readonly say: (line: string) => void;
+  /** Where /sys/power is. */
+  readonly power?: string;
+}
+
+/** The sleep as it ended. */
+export interface SleepEnd {
+  /** Null: what was asked for happened. Else the name of the kernel's errno, or a sentence that begins with it. */
+  readonly error: string | null;
+  /** This is a second life of an image whose machine went on: nobody waits for the answer to the call any more. */
+  readonly isSecondLife: boolean;
+}
+
+const S2IDLE_SECONDS = 3;
+
+/** The machine's sleeps, one after another. */
+export class Sleeper {
+  readonly #options: SleeperOptions;
+  /** There may be images of /dev/snapshot on the swap disk. */
+  #hasImages = false;
+
+  constructor(options: SleeperOptions) {
+    this.#options = options;
+  }
+
+  /** Sleeps. Resolves in the machine that woke, or that never slept. */
+  async sleep(way: SleepWay): Promise<SleepEnd> {
+    try {
+      return await this.#sleep(way);
+    } catch (error) {
+      return { error: errnoName(error) ?? messageOf(error), isSecondLife: false };
+    }
+  }
+
+  async #sleep(way: SleepWay): Promise<SleepEnd> {
+    if (this.#hasImages) await forgetImages(this.#options.sys);
+    this.#hasImages = way === "uswsusp-twice";
+    if (way === "uswsusp" || way === "uswsusp-twice") return runSnapshot(way, this.#options);
+    await sleepBy(way, this.#options);
+    return { error: null, isSecondLife: false };
+  }
+}
+
+async function sleepBy(way: PowerFileWay, options: SleeperOptions): Promise<void> {
+  const enter = (): Promise<void> => enterState(sleepPlans[way], options.power ?? "/sys/power");
+  if (way === "abort-image") return withoutSwap(options.sys, await swapsInUse(), enter);
+  if (way === "abort-freeze") return abortAfter(options.gpus, options, enter);
+  if (way === "s2idle") await setWakeAlarm(S2IDLE_SECONDS);
+  return enter();
+}
+
+async function enterState(plan: SleepPlan, power: string): Promise<void> {
+  try {
+    for (const [file, word] of plan.settings) await offered(join(power, file), word);
+    // Settles in the machine that wakes. The write is made by another thread, and flips go on until all are frozen.
+    await writeWord(join(power, "state"), plan.state);
+  } finally {
+    for (const [file, word] of plan.after) await writeWord(join(power, file), word).catch(() => undefined);
+  }
+}
+
+/** Writes a word that a kernel may not know: its refusal says then what it does know. */
+async function offered(file: string, word: string): Promise<void> {
+  try {
+    await writeWord(file, word);
+  } catch (error) {
+    const known = await readFile(file, "utf8").catch(() => "nothing");
+    throw new Error(
+      `${errnoName(error) ?? "EIO"}: this kernel takes no "${word}" in ${file}, it offers: ${known.trim()}`,
+    );
+  }
+}
