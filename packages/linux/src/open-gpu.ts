@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { type Clock, GpuError, type Random, type Tracer } from "@virtgpu/core/base";
 import { VirtioGpu, type VirtioGpuOptions } from "@virtgpu/core/driver";
+import type { DmaMap, PageAllocator } from "@virtgpu/core/memory";
 import { type PciFunctionAccess, PciTransport, type Transport } from "@virtgpu/core/virtio";
 import { DeviceStatus, VirtioFeature, featureBit } from "@virtgpu/core/wire";
 import { lockFunction } from "./function-lock.ts";
@@ -50,6 +51,9 @@ export interface OpenGpu {
   /** PCI address. */
   readonly address: string;
   readonly way: Way;
+  /** Memory that the device reaches, for buffers that the application lends (VirtioGpu.importBuffer). */
+  readonly allocator: PageAllocator;
+  readonly dma: DmaMap;
   /** Whether the device is as its driver left it; false after a sleep that nobody told of. */
   isAsLeft(): boolean;
   /** Ends the driver and gives the device and all memory back. Throws GpuError when the kernel doesn't take it back. */
@@ -94,6 +98,8 @@ export async function openGpu(options: OpenGpuOptions = {}): Promise<OpenGpu> {
       gpu,
       address,
       way,
+      allocator,
+      dma,
       isAsLeft: () => gpu.state !== "running" || (transport.readStatus() & RUNNING) === RUNNING,
       close: async () => {
         await gpu.remove();

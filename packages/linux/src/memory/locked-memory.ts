@@ -24,6 +24,10 @@ export interface LockedMemoryParts {
   readonly map?: (byteLength: number, flags: number) => Mapping;
 }
 
+function mapAnonymous(byteLength: number, flags: number): Mapping {
+  return Mapping.anonymous(byteLength, flags);
+}
+
 /** A mapping as a chunk. */
 class MappedChunk implements MemoryChunk {
   readonly #mapping: Mapping;
@@ -79,7 +83,7 @@ export class HugepageMemory implements MappedMemorySource {
   allocate(byteLength: number): MappedMemoryChunk {
     const count = byteLength / HUGEPAGE_BYTES;
     this.#reserve(count);
-    const map = this.#parts.map ?? Mapping.anonymous;
+    const map = this.#parts.map ?? mapAnonymous;
     try {
       const flags = MapFlag.SHARED | MapFlag.HUGETLB | MapFlag.HUGE_2MB | MapFlag.POPULATE | MapFlag.LOCKED;
       return new MappedChunk(map(byteLength, flags), this.#parts.pagemap);
@@ -151,7 +155,7 @@ export class PlainPageMemory implements MappedMemorySource {
 
   allocate(byteLength: number): MappedMemoryChunk {
     if (this.#parts.pagemap !== null) this.#holdStill();
-    const map = this.#parts.map ?? Mapping.anonymous;
+    const map = this.#parts.map ?? mapAnonymous;
     try {
       const flags = MapFlag.SHARED | MapFlag.POPULATE | MapFlag.LOCKED;
       return new MappedChunk(map(byteLength, flags), this.#parts.pagemap);

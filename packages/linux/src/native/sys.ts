@@ -6,10 +6,11 @@
  * alive by the caller until the call returns.
  */
 import { createRequire } from "node:module";
+import type * as koffiTypes from "koffi";
 import { GpuError } from "@virtgpu/core/base";
 import { SystemCallError } from "./system-call-error.ts";
 
-type Koffi = typeof import("koffi");
+type Koffi = typeof koffiTypes;
 
 /** mmap(2): protection and flags, as on x86-64 and arm64. */
 export const Prot = { READ: 1, WRITE: 2 } as const;

@@ -1,2 +1,3 @@
 export * from "./taken-function.ts";
 export * from "./take.ts";
+export * from "./pausable-transport.ts";

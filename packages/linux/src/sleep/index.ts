@@ -1,0 +1,4 @@
+export * from "./gpu-sleep.ts";
+export * from "./hibernate.ts";
+export * from "./logind.ts";
+export * from "./sleep-watch.ts";
