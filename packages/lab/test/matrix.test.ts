@@ -110,7 +110,7 @@ describe("virtgpu matrix", () => {
     const merged = virtgpu("--merge", path("part1"), "--merge", path("part2"), "--report", path("whole"));
     expect(merged).toMatchObject({
       code: 0,
-      out: expect.stringMatching(/\ngreen: 6 passed, 0 failed, 0 not offered\n/),
+      out: expect.stringMatching(/\ngreen: 7 passed, 0 failed, 0 not offered\n/),
     });
     const record = parseMatrixRecord(readFileSync(path("whole/matrix.json"), "utf8"), "matrix.json");
     expect(judgeMatrix(record).isGreen).toBe(true);
@@ -124,6 +124,12 @@ describe("virtgpu matrix", () => {
     expect(virtgpu("--merge", path("nowhere"))).toMatchObject({ code: 2, err: expect.stringMatching(/ENOENT/) });
     writeFileSync(path("matrix.json"), "{}");
     expect(virtgpu("--merge", folder)).toMatchObject({ code: 2, err: expect.stringMatching(/matrix/) });
+    // Before anything is run.
+    const unwritable = virtgpu("--report", path("matrix.json"));
+    expect(unwritable).toMatchObject({ code: 2, out: "" });
+    expect(unwritable.err).toMatch(
+      /^virtgpu: the folder .* can't be written \(ENOTDIR\); name another one with --report\n$/,
+    );
     expect(virtgpu("--host", "qemu", "--qemu", "/nowhere/qemu")).toMatchObject({
       code: 3,
       err: expect.stringMatching(/apt-get install qemu-system-x86/),

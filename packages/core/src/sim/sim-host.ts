@@ -56,6 +56,13 @@ export interface SimHostOptions {
   readonly tracer?: Tracer | undefined;
 }
 
+/** A host process, saved. Plain data. */
+export interface SimHostState {
+  /** The device's state, its model's included. */
+  readonly device: unknown;
+  readonly slot: unknown;
+}
+
 const SLOW_RESET_MS = 20;
 const SLOW_REPLY_MS = 1;
 
@@ -167,6 +174,23 @@ export class SimHost {
     this.#life = life;
     this.#slot.plug(life.machinery);
     for (const transport of this.#transports) transport.deviceReplaced();
+  }
+
+  /**
+   * The whole host process as plain data: what it is migrated with. Throws GpuError EBUSY within a command, ENODEV when
+   * the host is off.
+   */
+  save(): SimHostState {
+    return { device: this.#present().machinery.save(), slot: this.#slot.save() };
+  }
+
+  /** A new host process that goes on where another was saved. Guest memory has to be as it was then. */
+  powerOnFrom(state: SimHostState): void {
+    this.powerOn();
+    const { machinery } = this.#present();
+    machinery.restore(state.device);
+    this.#slot.restore(state.slot);
+    machinery.resumeWork();
   }
 
   /** The machine's reset line: a reboot, or the wake from an S3 that resets. The host's process lives on. */

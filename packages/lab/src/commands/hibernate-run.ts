@@ -2,7 +2,7 @@
  * `virtgpu hibernate`: from what was typed to a verdict, a report and an exit code.
  */
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { GpuError } from "@virtgpu/core/base";
 import { needsEmbedded, parseFault } from "../guests/machine/faults.ts";
@@ -21,7 +21,6 @@ import { SLEEP_WAYS } from "../scenarios/hibernate/ways.ts";
 import { readPicture, type ScenePicture } from "../scenarios/scene/picture-file.ts";
 import { sceneBytes } from "../scenarios/scene/scene.ts";
 import { TraceOutput } from "../trace/trace-output.ts";
-import { makeFolder } from "../make-folder.ts";
 import { UsageError } from "../usage-error.ts";
 import { commandLine } from "./command-line.ts";
 import type { LabContext } from "./context.ts";
@@ -30,6 +29,7 @@ import { parseDevice } from "./host-flags.ts";
 import { type LineSink, StepList } from "./step-list.ts";
 import { bytesText, msText } from "../report/quantities.ts";
 import { ownVersion } from "./own-version.ts";
+import { prepareFolder } from "./report-folder.ts";
 import { styleFor, table } from "./style.ts";
 import { untilInterrupted } from "./until-interrupted.ts";
 
@@ -228,17 +228,6 @@ function makeHardware(
   if (flags.host === "embedded") embeddedDevice(hardware);
   else findQemu(flags.qemu);
   return hardware;
-}
-
-/** Where report and image go. */
-function prepareFolder(folder: string): void {
-  try {
-    makeFolder(folder);
-    accessSync(folder, constants.W_OK);
-  } catch (error) {
-    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new UsageError(`the folder ${folder} can't be written (${why}); name another one with --report`);
-  }
 }
 
 /** Phases that people ask for, in the words of the log. */

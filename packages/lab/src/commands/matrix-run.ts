@@ -14,7 +14,7 @@ import {
 } from "../report/index.ts";
 import { findQemu } from "../hosts/qemu/qemu-process.ts";
 import { embeddedColumns, type MatrixColumn } from "../scenarios/matrix/columns.ts";
-import { planMatrix, rowName, shardOf } from "../scenarios/matrix/plan.ts";
+import { type PlannedCell, planMatrix, rowName, shardOf } from "../scenarios/matrix/plan.ts";
 import { qemuColumns } from "../scenarios/matrix/qemu-columns.ts";
 import { runCell } from "../scenarios/matrix/run.ts";
 import { UsageError } from "../usage-error.ts";
@@ -22,6 +22,7 @@ import { commandLine } from "./command-line.ts";
 import type { LabContext } from "./context.ts";
 import type { MatrixFlags } from "./matrix.ts";
 import { ownVersion } from "./own-version.ts";
+import { prepareFolder } from "./report-folder.ts";
 import { styleFor } from "./style.ts";
 
 const RED = 1;
@@ -29,8 +30,11 @@ const WITHOUT_FAULTS = "ways to break are not in here: a real QEMU goes wrong by
 
 /** See the file's head. */
 export async function runMatrixCommand(this: LabContext, flags: MatrixFlags): Promise<void> {
-  const record = flags.merge === undefined ? await runMatrix(this, flags) : mergeMatrices(flags.merge.map(readMatrix));
-  const folder = resolve(flags.report);
+  const folder = resolve(this.folder ?? process.cwd(), flags.report);
+  const prepared = flags.merge === undefined ? planWork(flags) : mergeMatrices(flags.merge.map(readMatrix));
+  // A run of minutes is not for finding out that nobody can keep what it came to.
+  prepareFolder(folder);
+  const record = "columns" in prepared ? await runMatrix(this, flags, prepared) : prepared;
   const files = writeMatrixReport(folder, record);
   const verdict = judgeMatrix(record);
   const { stdout } = this.process;
@@ -45,10 +49,25 @@ export async function runMatrixCommand(this: LabContext, flags: MatrixFlags): Pr
   }
 }
 
-async function runMatrix({ process: { stdout } }: LabContext, flags: MatrixFlags): Promise<MatrixRecord> {
+/** What is to be run. */
+interface Work {
+  readonly columns: readonly MatrixColumn[];
+  /** The cells of all shards. */
+  readonly all: readonly PlannedCell[];
+}
+
+function planWork(flags: MatrixFlags): Work {
   const columns = columnsFor(flags);
   const all = planMatrix({ columns, faults: flags.faults, only: flags.only });
   if (all.length === 0) throw new UsageError(`no row's name contains "${flags.only}"`);
+  return { columns, all };
+}
+
+async function runMatrix(
+  { process: { stdout } }: LabContext,
+  flags: MatrixFlags,
+  { columns, all }: Work,
+): Promise<MatrixRecord> {
   const planned = shardOf(all, flags.shard);
   const isSilent = flags.json || flags.quiet;
   const startedAt = new Date();

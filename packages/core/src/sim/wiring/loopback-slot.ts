@@ -57,6 +57,13 @@ export class LoopbackSlot implements Slot {
     this.#device?.reset();
   }
 
+  /** There are no registers but the device's. */
+  save(): null {
+    return null;
+  }
+
+  restore(): void {}
+
   setHandler(handler: InterruptHandler | null): void {
     this.#handler = handler;
     this.#current?.setInterruptHandler(handler);

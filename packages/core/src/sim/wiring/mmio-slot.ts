@@ -68,6 +68,14 @@ export class MmioSlot implements Slot {
     this.#device?.reset();
   }
 
+  save(): unknown {
+    return this.#blocks.save();
+  }
+
+  restore(state: unknown): void {
+    this.#blocks.restore(state);
+  }
+
   get #blocks(): MmioRegisters {
     if (this.#present === null) throw emptySlot(this.label);
     return this.#present;

@@ -72,6 +72,14 @@ export class PciSlot implements Slot, PciFunctionAccess {
     this.#function.busReset();
   }
 
+  save(): unknown {
+    return this.#function.save();
+  }
+
+  restore(state: unknown): void {
+    this.#function.restore(state);
+  }
+
   get keepsOverSleep(): boolean {
     const { config } = this.#function;
     const { power } = readPciCapabilities(config, this.label);

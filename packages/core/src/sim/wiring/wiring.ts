@@ -20,6 +20,10 @@ export interface Slot {
   unplug(): void;
   /** What the machine's reset line does: the device is reset, and a bus forgets where it was. */
   busReset(): void;
+  /** What the bus knows of the device, plain data; the device saves itself. */
+  save(): unknown;
+  /** After the device's own restore. */
+  restore(state: unknown): void;
   /** Whether the device would come through S3 as it is now: No_Soft_Reset, and the function in D3hot. */
   readonly keepsOverSleep: boolean;
 }

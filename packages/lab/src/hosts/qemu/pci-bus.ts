@@ -5,6 +5,7 @@
  */
 import { GpuError } from "@virtgpu/core/base";
 import type { BusAccess, PciFunctionAccess } from "@virtgpu/core/virtio";
+import { pciCapability, resetFunction } from "../pci-resets.ts";
 import { busAccess, memoryAccess, portAccess, type QtestChannel } from "./qtest-channel.ts";
 
 const CONFIG_ADDRESS_PORT = 0xcf8;
@@ -19,16 +20,12 @@ const MEMORY_WINDOW = 0x20;
 const PREFETCH_WINDOW = 0x24;
 const PREFETCH_BASE_HIGH = 0x28;
 const PREFETCH_LIMIT_HIGH = 0x2c;
-const CAPABILITIES = 0x34;
 const BRIDGE_CONTROL = 0x3e;
 
 const COMMAND_IO = 1;
 const COMMAND_MEMORY = 2;
 const COMMAND_MASTER = 4;
 const BRIDGE_SECONDARY_RESET = 0x40;
-const CAPABILITY_PCI_EXPRESS = 0x10;
-const EXPRESS_DEVICE_CONTROL = 8;
-const EXPRESS_INITIATE_FLR = 0x8000;
 
 /** Free memory space of QEMU's q35 and pc below the chipset's own registers, and free ports. */
 const MEMORY_START = 0xe0000000;
@@ -132,24 +129,17 @@ export class PciFunction implements PciFunctionAccess {
 
   /** The offset of a capability in configuration space; 0 when there is none. */
   capability(id: number): number {
-    let offset = this.config.read8(CAPABILITIES) & 0xfc;
-    for (let hops = 0; offset !== 0 && hops < 48; hops += 1) {
-      if (this.config.read8(offset) === id) return offset;
-      offset = this.config.read8(offset + 1) & 0xfc;
-    }
-    return 0;
+    return pciCapability(this.config, id);
+  }
+
+  /** Whether it lies behind a bridge of its own. */
+  get isBehindBridge(): boolean {
+    return this.#bridge !== null;
   }
 
   /** Resets the function through its PCI Express capability. Throws GpuError ENOTSUP where it has none. */
   functionLevelReset(): void {
-    const capability = this.capability(CAPABILITY_PCI_EXPRESS);
-    if (capability === 0) {
-      throw new GpuError("ENOTSUP", "no PCI Express capability: put the device behind a root port", {
-        device: this.label,
-      });
-    }
-    const control = capability + EXPRESS_DEVICE_CONTROL;
-    this.config.write16(control, this.config.read16(control) | EXPRESS_INITIATE_FLR);
+    resetFunction(this.config, this.label);
   }
 
   /** Resets all that lies behind the function's bridge. Throws GpuError ENOTSUP where it has none. */

@@ -5,12 +5,14 @@
  * The register access that {@link QemuHost.devices} hands out outlives a QEMU: while none runs it throws ENODEV, and
  * after {@link QemuHost.restart} it reaches the new one, whose bus has forgotten its BARs (`assignBars` puts them back).
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import * as v from "valibot";
 import { GpuError } from "@virtgpu/core/base";
 import type { BusAccess } from "@virtgpu/core/virtio";
 import { PciBus, type PciFunction } from "./pci-bus.ts";
 import type { RgbPicture } from "./ppm.ts";
+import { createPrivateFolder } from "./private-folder.ts";
 import { type QemuExit, QemuProcess, withDeadline } from "./qemu-process.ts";
 import type { QmpClient, QmpEvent } from "./qmp-client.ts";
 import { memoryAccess, QtestChannel } from "./qtest-channel.ts";
@@ -74,6 +76,9 @@ const PM_CONTROL = PM_BASE + 4;
 const SLEEP_S3 = 0x2400;
 const SLEEP_S4 = 0x2800;
 const SLEEP_DEADLINE_MS = 30_000;
+const MIGRATION_DEADLINE_MS = 30_000;
+
+const migrationAnswer = v.object({ status: v.optional(v.string()), "error-desc": v.optional(v.string()) });
 
 /** See the file's head. */
 export class QemuHost {
@@ -176,6 +181,29 @@ export class QemuHost {
     this.#process = await startProcess(this.#options, this.ram, this.#channel);
   }
 
+  /**
+   * A snapshot: all that QEMU knows but RAM is saved to a file, and a fresh process on the same RAM goes on from there.
+   * Throws GpuError EIO with QEMU's own words where it can't be saved or loaded.
+   */
+  async migrate(): Promise<void> {
+    const folder = createPrivateFolder();
+    const file = shellWord(join(folder, "state"));
+    try {
+      await this.#shareRam();
+      await this.qmp.execute("migrate", { uri: `exec:cat > ${file}` });
+      await this.#untilMigrated();
+      await this.kill();
+      const args = [...(this.#options.args ?? []), "-incoming", "defer"];
+      this.#process = await startProcess({ ...this.#options, args }, this.ram, this.#channel);
+      await this.#shareRam();
+      await this.qmp.execute("migrate-incoming", { uri: `exec:cat ${file}` });
+      await this.#untilMigrated();
+      await this.#untilRunning();
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
   /** A reboot: all devices are reset, RAM stays. Resolves when QEMU has done it. */
   async systemReset(): Promise<void> {
     await this.#causing("RESET", async () => {
@@ -241,6 +269,23 @@ export class QemuHost {
     }
   }
 
+  /** RAM is the same file for both processes: it is no part of what is saved. */
+  async #shareRam(): Promise<void> {
+    const capabilities = [{ capability: "x-ignore-shared", state: true }];
+    await this.qmp.execute("migrate-set-capabilities", { capabilities });
+  }
+
+  async #untilMigrated(): Promise<void> {
+    const end = performance.now() + MIGRATION_DEADLINE_MS;
+    for (;;) {
+      const { status, "error-desc": why } = v.parse(migrationAnswer, await this.qmp.execute("query-migrate"));
+      if (status === "completed") return;
+      if (status === "failed") throw new GpuError("EIO", `QEMU could not be moved: ${why ?? "it does not say why"}`);
+      if (performance.now() > end) throw new GpuError("ETIMEDOUT", "QEMU could not be moved in time");
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
   /** Firmware's part: the power management block's place is lost at each reset. */
   #writeSleepRegister(value: number): void {
     if (this.machine === "microvm") throw new GpuError("ENOTSUP", "a microvm has no ACPI sleep states");
@@ -286,6 +331,11 @@ export class QemuHost {
     }
     return found;
   }
+}
+
+/** For the shell that QEMU has open a file. */
+function shellWord(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function machineOf(options: QemuHostOptions): QemuMachine {

@@ -2,7 +2,13 @@
  * The columns of the matrix: machines and hosts, each with what it can't be asked for by its nature. Everything else must
  * pass on it.
  */
-import { type Ability, type SimulatedOptions, SimulatedSubject, type SuspendSubject } from "../suspend/index.ts";
+import {
+  type Ability,
+  PairSubject,
+  type SimulatedOptions,
+  SimulatedSubject,
+  type SuspendSubject,
+} from "../suspend/index.ts";
 
 /** Which columns are wanted. */
 export type MatrixHosts = "embedded" | "qemu" | "all";
@@ -26,6 +32,9 @@ export class NotOffered extends Error {
   override readonly name: string = "NotOffered";
 }
 
+/** What only a PCI function has. */
+export const PCI_ABILITIES: readonly Ability[] = ["function-reset", "bus-reset", "power-states"];
+
 const SIMULATED: readonly (readonly [name: string, label: string, SimulatedOptions, lacks: readonly Ability[]])[] = [
   ["drops", "drops resources on a reset, as QEMU does", { variant: "drops" }, ["no-soft-reset"]],
   ["keeps", "keeps resources over a reset", { variant: "keeps" }, ["no-soft-reset"]],
@@ -35,19 +44,31 @@ const SIMULATED: readonly (readonly [name: string, label: string, SimulatedOptio
     "mmio-packed",
     "virtio-mmio, packed rings",
     { machine: { transport: "mmio", features: { packed: true } } },
-    ["no-soft-reset"],
+    ["no-soft-reset", ...PCI_ABILITIES],
   ],
   ["pci-cfg", "reached through the PCI_CFG window", { machine: { transport: "pci-cfg" } }, ["no-soft-reset"]],
 ];
 
 /** Our own device on simulated machines. Time is virtual: a minute's patience costs nothing. */
 export function embeddedColumns(): readonly MatrixColumn[] {
-  return SIMULATED.map(([name, label, options, lacks]) => ({
-    name: `embedded ${name}`,
-    label: `embedded device that ${label}`,
-    lacks: new Set(lacks),
-    optional: false,
-    start: async () => new SimulatedSubject(options),
-    close: async () => {},
-  }));
+  const single = SIMULATED.map(
+    ([name, label, options, lacks]): MatrixColumn => ({
+      name: `embedded ${name}`,
+      label: `embedded device that ${label}`,
+      lacks: new Set(lacks),
+      optional: false,
+      start: async () => new SimulatedSubject(options),
+      close: async () => {},
+    }),
+  );
+  return [...single, TWO_GPUS];
 }
+
+const TWO_GPUS: MatrixColumn = {
+  name: "embedded two GPUs",
+  label: "two embedded devices, each with a driver and a scene of its own",
+  lacks: new Set(["no-soft-reset", "faults", "other-hosts"]),
+  optional: false,
+  start: async () => new PairSubject(SimulatedSubject.pair(), { isOneProcess: false }),
+  close: async () => {},
+};

@@ -44,12 +44,13 @@ export interface TestedOutput {
   disable(): Promise<void>;
 }
 
-/** A new buffer. `image` and B8G8R8X8 unless given. */
+/** A new buffer. `image` and B8G8R8X8 unless given; a driver that is never restarted may ignore the key. */
 export interface TestedBufferOptions {
   readonly width: number;
   readonly height: number;
   readonly format?: Format | undefined;
   readonly storage?: "image" | "blob" | undefined;
+  readonly key?: string | undefined;
 }
 
 /**
@@ -60,6 +61,8 @@ export interface TestedDriver {
   /** `running` when all is well. */
   readonly state: string;
   readonly power: PowerClient;
+  /** Where there are several devices, the face of each to the system's sleep code; `power` is all of them then. */
+  readonly clients?: readonly PowerClient[];
   createBuffer(options: TestedBufferOptions): Promise<TestedBuffer>;
   /** A buffer over memory that `exporter` lends. */
   importBuffer(exporter: BufferExporter, options: TestedBufferOptions): Promise<TestedBuffer>;

@@ -17,6 +17,7 @@ export interface LentPagesOptions {
 export class LentPages implements Lender {
   readonly key: string;
   readonly byteLength: number;
+  readonly pages: Pages;
   readonly #options: LentPagesOptions;
   readonly #listeners: Set<ImportListener> = new Set();
   #mapped = 0;
@@ -24,6 +25,7 @@ export class LentPages implements Lender {
   constructor(options: LentPagesOptions) {
     this.key = options.key;
     this.byteLength = options.byteLength;
+    this.pages = options.pages;
     this.#options = options;
   }
 

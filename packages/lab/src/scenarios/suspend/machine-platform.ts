@@ -12,8 +12,8 @@ import {
   type StepHandler,
   type Wake,
 } from "@virtgpu/core/sleep";
-import { readPciCapabilities } from "@virtgpu/core/virtio";
-import { PciPm, PciPmcsr, PciPowerState } from "@virtgpu/core/wire";
+import { PciPowerState } from "@virtgpu/core/wire";
+import { setPowerState } from "./power-states.ts";
 import type { SuspendSubject } from "./subject.ts";
 
 /** What can be made to fail. */
@@ -136,11 +136,7 @@ export class MachinePlatform implements SleepPlatform {
 
   /** What Linux's PCI core does behind a driver: every function sleeps in D3hot, which resets those without No_Soft_Reset. */
   #setPowerState(state: PciPowerState): void {
-    const { config, isOn } = this.#subject.host;
-    if (config === null || !isOn) return;
-    const { power } = readPciCapabilities(config, this.#subject.label);
-    if (power === null) return;
-    const at = power + PciPm.CONTROL_STATUS;
-    config.write16(at, (config.read16(at) & ~(PciPmcsr.STATE_MASK | PciPmcsr.PME_STATUS)) | state);
+    const { functions, isOn } = this.#subject.host;
+    if (isOn) for (const config of functions) setPowerState(config, state);
   }
 }

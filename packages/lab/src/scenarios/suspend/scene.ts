@@ -5,6 +5,7 @@
 import type { Rect } from "@virtgpu/core/driver";
 import { Format } from "@virtgpu/core/wire";
 import type { TestedBuffer, TestedBufferOptions, TestedDriver } from "./driver.ts";
+import type { DriverSuccessor } from "./driver-life.ts";
 import { cursorPattern, cursorPicture, differentPixels, pattern, pictureDifference, shownPicture } from "./pixels.ts";
 import { type Lender, type SuspendSubject, must } from "./subject.ts";
 
@@ -16,10 +17,12 @@ const LOOKED_AT_MAX = 8;
 
 /** A buffer, and what is in it. */
 export interface SceneBuffer {
-  readonly buffer: TestedBuffer;
+  /** Names it for the next driver. */
+  readonly key: string;
+  buffer: TestedBuffer;
   bytes: Uint8Array;
   /** Whose memory it is; null: the driver's own. */
-  readonly lender: Lender | null;
+  lender: Lender | null;
 }
 
 interface Shown {
@@ -38,13 +41,14 @@ interface ShownCursor {
 /** See the file's head. */
 export class Scene {
   readonly #subject: SuspendSubject;
-  readonly #driver: TestedDriver;
+  #driver: TestedDriver;
   readonly #items: Set<SceneBuffer> = new Set();
   readonly #shown: (Shown | null)[] = Array.from({ length: OUTPUTS }, () => null);
   /** What an output showed last: an output that is off must not show it, whatever else it shows. */
   readonly #before: (Shown | null)[] = Array.from({ length: OUTPUTS }, () => null);
   readonly #cursors: (ShownCursor | null)[] = Array.from({ length: OUTPUTS }, () => null);
   #seed = 0;
+  #made = 0;
 
   constructor(subject: SuspendSubject, driver: TestedDriver) {
     this.#subject = subject;
@@ -72,23 +76,37 @@ export class Scene {
 
   /** A new painted buffer, on the host. */
   async create(options: TestedBufferOptions): Promise<SceneBuffer> {
-    return this.#add(await this.#driver.createBuffer(options), null);
+    const key = this.#newKey();
+    return this.#add(key, await this.#driver.createBuffer({ ...options, key }), null);
   }
 
   /** A new buffer that nobody paints on. */
   async createBlank(options: TestedBufferOptions): Promise<void> {
-    const buffer = await this.#driver.createBuffer(options);
-    this.#items.add({ buffer, bytes: new Uint8Array(buffer.byteLength), lender: null });
+    const key = this.#newKey();
+    const buffer = await this.#driver.createBuffer({ ...options, key });
+    this.#items.add({ key, buffer, bytes: new Uint8Array(buffer.byteLength), lender: null });
   }
 
   /** A painted buffer over lent memory. */
   async import(options: TestedBufferOptions): Promise<SceneBuffer> {
     const lender = this.#subject.lend(options.width * options.height * 4);
-    return this.#add(await this.#driver.importBuffer(lender, options), lender);
+    const key = this.#newKey();
+    return this.#add(key, await this.#driver.importBuffer(lender, { ...options, key }), lender);
   }
 
-  async #add(buffer: TestedBuffer, lender: Lender | null): Promise<SceneBuffer> {
-    const item = { buffer, bytes: new Uint8Array(0), lender };
+  /** Another driver has what this one had. */
+  takeOver(successor: DriverSuccessor): void {
+    this.#driver = successor.driver;
+    for (const item of this.#items) Object.assign(item, successor.adopt(item.key, item.lender));
+  }
+
+  #newKey(): string {
+    this.#made += 1;
+    return `scene ${this.#made}`;
+  }
+
+  async #add(key: string, buffer: TestedBuffer, lender: Lender | null): Promise<SceneBuffer> {
+    const item = { key, buffer, bytes: new Uint8Array(0), lender };
     this.#items.add(item);
     await this.draw(item);
     return item;

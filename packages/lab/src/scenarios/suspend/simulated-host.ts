@@ -3,8 +3,10 @@ import type { VirtioGpuDeviceOptions } from "@virtgpu/core/device";
 import { type CommandFaults, SeededRandom, type SimHost, type SimMachine } from "@virtgpu/core/sim";
 import type { PowerOffMode } from "@virtgpu/core/sleep";
 import type { BusAccess } from "@virtgpu/core/virtio";
-import { GpuCommand, GpuReply, commandName, replyName } from "@virtgpu/core/wire";
+import { GpuCommand, GpuQueue, GpuReply, PciHeader, PciPowerState, commandName, replyName } from "@virtgpu/core/wire";
 import type { HostCursor, HostPicture } from "../../hosts/machine.ts";
+import { resetFunction } from "../../hosts/pci-resets.ts";
+import { setPowerState } from "./power-states.ts";
 import type { SuspendHost } from "./subject.ts";
 
 const CURSOR_SIZE = 64;
@@ -29,24 +31,22 @@ export class SimulatedHost implements SuspendHost {
   readonly #machine: SimMachine;
   readonly #device: VirtioGpuDeviceOptions;
   readonly #isPci: boolean;
+  readonly #host: SimHost;
 
   /** `device`: of every power-on but those of another host. */
-  constructor(machine: SimMachine, device: VirtioGpuDeviceOptions, isPci: boolean) {
+  constructor(machine: SimMachine, device: VirtioGpuDeviceOptions, isPci: boolean, host: SimHost = machine.host) {
     this.#machine = machine;
+    this.#host = host;
     this.#device = device;
     this.#isPci = isPci;
-  }
-
-  get #host(): SimHost {
-    return this.#machine.host;
   }
 
   get isOn(): boolean {
     return this.#host.isOn;
   }
 
-  get config(): BusAccess | null {
-    return this.#isPci && this.isOn ? this.#host.function.config : null;
+  get functions(): readonly BusAccess[] {
+    return this.#isPci && this.isOn ? [this.#host.function.config] : [];
   }
 
   get faults(): CommandFaults {
@@ -78,6 +78,42 @@ export class SimulatedHost implements SuspendHost {
 
   async resetDevice(): Promise<void> {
     this.#host.resetDevice();
+  }
+
+  deviceStatus(): number {
+    return this.#host.machinery.status;
+  }
+
+  async functionLevelReset(): Promise<void> {
+    this.#resetting((config) => resetFunction(config, this.#host.label));
+  }
+
+  async busReset(): Promise<void> {
+    this.#resetting(() => this.#host.systemReset());
+  }
+
+  async cyclePower(): Promise<void> {
+    this.#resetting((config) => {
+      setPowerState(config, PciPowerState.D3HOT);
+      setPowerState(config, PciPowerState.D0);
+    });
+  }
+
+  async resetQueue(): Promise<void> {
+    this.#host.connect().resetQueue(GpuQueue.CONTROL);
+  }
+
+  async snapshot(): Promise<void> {
+    this.#host.powerOnFrom(this.#host.save());
+  }
+
+  /** As a kernel resets a function: what it had in configuration space is there again. */
+  #resetting(reset: (config: BusAccess) => void): void {
+    const { config } = this.#host.function;
+    const command = config.read16(PciHeader.COMMAND);
+    reset(config);
+    this.#host.function.assignBars();
+    config.write16(PciHeader.COMMAND, command);
   }
 
   async picture(output: number): Promise<HostPicture | null> {

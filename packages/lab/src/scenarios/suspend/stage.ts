@@ -10,6 +10,7 @@ import {
   type SleepResult,
   SystemSleep,
 } from "@virtgpu/core/sleep";
+import { DeviceStatus } from "@virtgpu/core/wire";
 import type { TestedDriver } from "./driver.ts";
 import { MachinePlatform } from "./machine-platform.ts";
 import { otherDevice } from "./other-device.ts";
@@ -28,8 +29,8 @@ const POLL_MS = 5;
 /** See the file's head. */
 export class Stage {
   readonly subject: SuspendSubject;
-  readonly driver: TestedDriver;
   readonly scene: Scene;
+  #driver: TestedDriver;
   #platform: MachinePlatform;
   #sleep: SystemSleep;
   #others: readonly PowerClient[] = [];
@@ -37,7 +38,7 @@ export class Stage {
 
   private constructor(subject: SuspendSubject, driver: TestedDriver) {
     this.subject = subject;
-    this.driver = driver;
+    this.#driver = driver;
     this.scene = new Scene(subject, driver);
     this.#platform = new MachinePlatform(subject);
     this.#sleep = this.#newSystem();
@@ -46,6 +47,11 @@ export class Stage {
   /** A driver on the subject's machine. */
   static async open(subject: SuspendSubject): Promise<Stage> {
     return new Stage(subject, await subject.probe());
+  }
+
+  /** The driver under test: the present one. */
+  get driver(): TestedDriver {
+    return this.#driver;
   }
 
   get host(): SuspendSubject["host"] {
@@ -166,13 +172,26 @@ export class Stage {
 
   /** The driver mends its device, as whoever noticed that it is lost would have it do. */
   async recover(): Promise<void> {
-    const { picture, complete } = this.driver.power.restore("RECOVER");
+    await this.#bringBack("RECOVER");
+  }
+
+  /** The driver's process ends from one instruction to the next, and another one takes its objects and the device over. */
+  async restartDriver(): Promise<void> {
+    const successor = await this.subject.restartDriver();
+    this.#driver = successor.driver;
+    this.#sleep = this.#newSystem();
+    this.scene.takeOver(successor);
+    const status = this.host.deviceStatus();
+    must((status & DeviceStatus.DRIVER_OK) !== 0, `the device has status ${status} when the next driver comes`);
+    await this.#bringBack("RESTORE");
+  }
+
+  async #bringBack(message: "RECOVER" | "RESTORE"): Promise<void> {
+    const { picture, complete } = this.driver.power.restore(message);
     await picture;
     const { lost } = await complete;
-    must(
-      lost.length === 0,
-      `the recovery lost ${lost.map(({ object, reason }) => `${object} (${reason})`).join(", ")}`,
-    );
+    const names = lost.map(({ object, reason }) => `${object} (${reason})`).join(", ");
+    must(lost.length === 0, `the ${message === "RECOVER" ? "recovery" : "new driver"} lost ${names}`);
   }
 
   /**
@@ -250,7 +269,7 @@ export class Stage {
       clock,
       tracer: silent,
       // The GPU is put down first, for it came last.
-      clients: [...this.#others, this.driver.power],
+      clients: [...this.#others, ...(this.driver.clients ?? [this.driver.power])],
     });
   }
 }

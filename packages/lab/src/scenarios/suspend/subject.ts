@@ -9,6 +9,7 @@ import type { PowerOffMode } from "@virtgpu/core/sleep";
 import type { BusAccess } from "@virtgpu/core/virtio";
 import type { HostCursor, HostPicture } from "../../hosts/machine.ts";
 import type { TestedDriver } from "./driver.ts";
+import type { DriverSuccessor } from "./driver-life.ts";
 
 /** A case that failed, and how. */
 export class CaseFailed extends Error {
@@ -22,13 +23,40 @@ export function must(condition: boolean, sentence: string): asserts condition {
 
 /**
  * What not every machine can do. `firmware`: S3 and S4 as the firmware does them. `blobs`: blob resources. `monitors`:
- * monitors change while the machine runs. `boot-kernel`: another driver has the device before an image takes over. `no-soft-reset`: the device keeps its state over S3. `faults`: commands go wrong
- * by a plan, the device breaks. `other-hosts`: the next power-on may be on another host, with other abilities.
+ * monitors change while the machine runs. `boot-kernel`: another driver has the device before an image takes over.
+ * `function-reset`, `bus-reset`, `queue-reset`: these can be reset alone. `power-states`: the function has D-states.
+ * `snapshot`: the host process can be saved, and another one go on from that. `driver-restart`: the driver's process ends,
+ * and the next one takes the device as it runs. `no-soft-reset`: the device keeps its state over S3. `faults`: commands go
+ * wrong by a plan, the device breaks. `other-hosts`: the next power-on may be on another host, with other abilities.
  */
-export type Ability = "firmware" | "blobs" | "monitors" | "boot-kernel" | "no-soft-reset" | "faults" | "other-hosts";
+export type Ability = CoreAbility | "no-soft-reset" | "faults" | "other-hosts";
 
 /** What a real host can do, too: cases that need no more are the core of the suite. */
-export const CORE_ABILITIES: ReadonlySet<Ability> = new Set<Ability>(["firmware", "blobs", "monitors", "boot-kernel"]);
+export type CoreAbility =
+  | "firmware"
+  | "blobs"
+  | "monitors"
+  | "boot-kernel"
+  | "function-reset"
+  | "bus-reset"
+  | "queue-reset"
+  | "power-states"
+  | "snapshot"
+  | "driver-restart";
+
+/** All of them. */
+export const CORE_ABILITIES: ReadonlySet<Ability> = new Set<CoreAbility>([
+  "firmware",
+  "blobs",
+  "monitors",
+  "boot-kernel",
+  "function-reset",
+  "bus-reset",
+  "queue-reset",
+  "power-states",
+  "snapshot",
+  "driver-restart",
+]);
 
 /** Memory that somebody else owns, and lends to the GPU. */
 export interface Lender extends BufferExporter {
@@ -41,12 +69,15 @@ export interface Lender extends BufferExporter {
   giveAgain(): void;
 }
 
+/** A boot kernel's driver, as far as the suite needs one. */
+export type BootPicture = Pick<BootDriver, "lightUp">;
+
 /** The host of the machine's GPU, which has two outputs. */
 export interface SuspendHost {
   /** Whether its process runs. */
   readonly isOn: boolean;
-  /** The GPU's PCI configuration space; null on another bus. */
-  readonly config: BusAccess | null;
+  /** The PCI configuration space of each GPU; none on another bus. */
+  readonly functions: readonly BusAccess[];
 
   // --- Power ---
 
@@ -62,6 +93,20 @@ export interface SuspendHost {
   systemReset(): Promise<void>;
   /** Somebody writes 0 to the device's status behind the driver's back. */
   resetDevice(): Promise<void>;
+  /** The device's status register, read behind the driver's back; it has power. */
+  deviceStatus(): number;
+
+  // --- With the abilities of the same names. What a reset takes from configuration space the bus puts back. ---
+
+  functionLevelReset(): Promise<void>;
+  /** Of the bus behind a bridge that the function lies on. */
+  busReset(): Promise<void>;
+  /** Of the queue of commands alone. */
+  resetQueue(): Promise<void>;
+  /** D3hot and back to D0. */
+  cyclePower(): Promise<void>;
+  /** The host process is saved with all that it knows, ends, and another one goes on from there. */
+  snapshot(): Promise<void>;
 
   // --- What it shows and knows ---
 
@@ -106,7 +151,11 @@ export interface SuspendSubject {
   /** Takes an image of memory; the function puts it back, as a resume does: contents may come to lie in other frames. */
   takeImage(): () => void;
   /** The driver of a boot kernel takes the device, on a transport and in memory of its own. */
-  startBootDriver(): Promise<BootDriver>;
+  startBootDriver(): Promise<BootPicture>;
+  /** How often each driver began a session with its device, so far; empty where drivers can't be asked. */
+  sessions(): readonly number[];
+  /** With the ability `driver-restart`: the driver's process ends, and another one has its state. It did not touch the device yet. */
+  restartDriver(): Promise<DriverSuccessor>;
   /** Lets the machine's time pass until `work` is settled. Rejects when nothing can ever settle it. */
   run<T>(work: Promise<T>): Promise<T>;
   /** What must be true at any moment, e.g. that no device touched memory that is not its own. Throws if it is not. */

@@ -14,6 +14,8 @@ export type SleepKind =
   | "aborted"
   | "reset"
   | "death"
+  | "restart"
+  | "snapshot"
   | "several";
 
 /** What a case is made of. */
