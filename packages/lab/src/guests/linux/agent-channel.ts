@@ -64,12 +64,11 @@ export class AgentChannel {
   }
 
   /** Throws GpuError: ENODEV (no QEMU runs), EIO (the agent's own error), EPROTO (its answer makes no sense). */
-  async call<Call extends AgentCall>(
-    call: Call,
-    parameters: AgentCalls[Call]["with"],
-  ): Promise<AgentCalls[Call]["result"]> {
+  call<Call extends AgentCall>(call: Call, parameters: AgentCalls[Call]["with"]): Promise<AgentCalls[Call]["result"]> {
     const port = this.#port;
-    if (port === null) throw new GpuError("ENODEV", `the machine does not run, so its agent can't be asked to ${call}`);
+    if (port === null) {
+      return Promise.reject(new GpuError("ENODEV", `the machine does not run, so its agent can't be asked to ${call}`));
+    }
     const id = this.#nextId;
     this.#nextId += 1;
     const schema: v.GenericSchema<unknown, AgentCalls[Call]["result"]> = AGENT_RESULTS[call];

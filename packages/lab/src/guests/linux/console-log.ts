@@ -14,9 +14,15 @@ function clean(line: string): string {
   return line.slice(0, LINE_MAX).replace(CONTROL, (found) => (found === "\t" ? found : ""));
 }
 
+interface Waiter {
+  readonly text: string;
+  heard(line: string): void;
+}
+
 /** Collects lines. */
 export class ConsoleLog {
   readonly #lines: string[] = [];
+  readonly #waiters = new Set<Waiter>();
   #rest = "";
 
   /** Lines so far, oldest first; what has no end yet is not among them. */
@@ -30,6 +36,13 @@ export class ConsoleLog {
     stream.setEncoding("utf8");
     stream.on("data", (chunk: string) => this.#take(chunk));
     stream.on("close", () => this.#finish());
+  }
+
+  /** The first line with this text in it, of those there are and those to come. */
+  async said(text: string): Promise<string> {
+    const found = this.#lines.find((line) => line.includes(text));
+    if (found !== undefined) return found;
+    return new Promise((resolve) => this.#waiters.add({ text, heard: resolve }));
   }
 
   /** A line of our own. */
@@ -49,7 +62,13 @@ export class ConsoleLog {
   }
 
   #add(line: string): void {
-    this.#lines.push(clean(line));
+    const text = clean(line);
+    this.#lines.push(text);
     if (this.#lines.length > LINES_MAX) this.#lines.shift();
+    for (const waiter of this.#waiters) {
+      if (!text.includes(waiter.text)) continue;
+      this.#waiters.delete(waiter);
+      waiter.heard(text);
+    }
   }
 }

@@ -31,7 +31,8 @@ function privateView(pocket: Pocket): AptView {
   const folder = join(cacheFolder(), "apt", pocket);
   const lists = join(folder, "lists");
   makeFolder(join(lists, "partial"));
-  const options = [...AS_WE_ARE, "-o", `Dir::State::lists=${lists}`];
+  makeFolder(join(folder, "cache/archives/partial"));
+  const options = [...AS_WE_ARE, "-o", `Dir::State::lists=${lists}`, "-o", `Dir::Cache=${join(folder, "cache")}`];
   if (pocket === "release") return { options, target: "" };
   const codename = codenameOf(readFileSync("/etc/os-release", "utf8"));
   const line = codename === null ? null : backportsLine(systemSources(), codename);

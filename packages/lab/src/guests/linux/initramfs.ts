@@ -23,6 +23,8 @@ export interface ModuleChoice {
 /** What no machine can do without: its disks. */
 const ALWAYS_EARLY = ["virtio_pci", "virtio_blk"] as const;
 const ALWAYS_LATE = ["ext4"] as const;
+/** ext4 asks for it by what it does, not by its name, where it is a module. */
+const CHECKSUM = "crc32c_generic";
 
 /** Where busybox finds itself; the script uses no other. */
 const COMMANDS = "sh mount insmod cat dd swapon chroot stty poweroff sleep sync dmesg grep tail echo".split(" ");
@@ -55,11 +57,13 @@ export async function makeInitramfs(modulesFolder: string, busybox: string, choi
   const all = await collectModules(modulesFolder, [
     ...ALWAYS_EARLY,
     ...choice.early,
+    CHECKSUM,
     ...ALWAYS_LATE,
     ...choice.late,
     ...choice.optional,
   ]);
-  const missing = all.missing.filter((name) => !choice.optional.map((one) => one.replaceAll("-", "_")).includes(name));
+  const mayBeMissing = [CHECKSUM, ...choice.optional.map((name) => name.replaceAll("-", "_"))];
+  const missing = all.missing.filter((name) => !mayBeMissing.includes(name));
   if (missing.length > 0) {
     throw new GpuError("ENOENT", `the kernel has no module ${missing.join(", ")} (in ${modulesFolder})`);
   }

@@ -86,6 +86,8 @@ export interface LinuxVm extends AsyncDisposable {
   ended(deadlineMs?: number): Promise<ProcessEnd>;
   /** Resolves when this QEMU process has told an event, now or before, e.g. "SUSPEND". */
   event(name: string, deadlineMs?: number): Promise<void>;
+  /** The first line of the console with this text in it, now or later. */
+  said(text: string, deadlineMs?: number): Promise<string>;
   /** Wakes a machine that sleeps while its QEMU runs: S3 by QEMU's wake-up, s2idle by the power button. */
   wake(): Promise<void>;
   /** SIGKILL to QEMU: the power is gone in the middle of whatever it is. {@link boot} switches on again. */

@@ -109,6 +109,15 @@ export class QemuLinuxVm implements LinuxVm {
     await this.#within(qmp.nextEvent(name), deadlineMs, `there was no event ${name}`);
   }
 
+  async said(text: string, deadlineMs: number = this.#deadlineMs): Promise<string> {
+    const ended = this.#latest().exited.then((): never => {
+      throw this.#error("ENODEV", `the machine ended before its console said "${text}"`);
+    });
+    ended.catch(() => {});
+    const line = Promise.race([this.#console.said(text), ended]);
+    return this.#within(line, deadlineMs, `the console did not say "${text}"`);
+  }
+
   async wake(): Promise<void> {
     const { qmp } = this.#running();
     try {

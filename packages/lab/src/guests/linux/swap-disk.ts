@@ -28,7 +28,7 @@ export class SwapDisk {
 
   /** Throws GpuError ENOSPC, EACCES. */
   constructor(mebibytes: number) {
-    const folder = mkdtempSync(join(tmpdir(), "virtgpu-"));
+    const folder = mkdtempSync(join(tmpdir(), "virtgpu-swap-"));
     try {
       const path = join(folder, "swap");
       this.fd = openSync(path, "wx+", 0o600);

@@ -40,6 +40,12 @@ const SIGNALS: ReadonlyMap<number, string> = new Map([
   [143, "SIGTERM"],
 ]);
 
+/**
+ * On q35, SeaBIOS reaches for PCI configuration space by its memory window (0xb0000000, 256 MiB) before it has switched it on
+ * again after S3. No RAM and no BAR ever lies there, so no device can be meant.
+ */
+const FIRMWARE_NOISE = /^Invalid (read|write) at addr 0xB[0-9A-F]{7}, size \d+, region '\(null\)', reason: rejected$/;
+
 /** What a process is started with. */
 export interface VmProcessOptions {
   readonly qemu: string;
@@ -112,9 +118,9 @@ export class VmProcess {
     return this.#end;
   }
 
-  /** What QEMU wrote to its error stream. */
+  /** What QEMU wrote to its error stream, except what its own firmware does in an S3 wake-up. */
   get errorLines(): readonly string[] {
-    return this.#errors.lines;
+    return this.#errors.lines.filter((line) => !FIRMWARE_NOISE.test(line));
   }
 
   /** What a display shows. */

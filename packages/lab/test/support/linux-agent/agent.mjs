@@ -8,12 +8,12 @@ const port = openSync("/dev/ttyS1", "r+");
 const say = (message) => writeSync(port, `${JSON.stringify(message)}\n`);
 const born = `${process.pid}-${Date.now()}`;
 
-const MODES = { "s4-platform": ["platform", "disk"], "s4-shutdown": ["shutdown", "disk"], s3: [null, "mem"] };
+const MODES = { "s4-platform": ["platform", "disk"], "s4-shutdown": ["shutdown", "disk"], s3: [null, "mem"], s2idle: [null, "freeze"] };
 
 function sleep(way) {
   const [mode, state] = MODES[way];
   if (mode !== null) writeFileSync("/sys/power/disk", mode);
-  if (state === "mem") writeFileSync("/sys/power/mem_sleep", way === "s3" ? "deep" : "s2idle");
+  if (state === "mem") writeFileSync("/sys/power/mem_sleep", "deep");
   try {
     const file = openSync("/sys/power/state", "w");
     writeSync(file, state);

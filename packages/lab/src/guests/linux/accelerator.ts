@@ -1,0 +1,49 @@
+/**
+ * Whether the guest's instructions may be left to KVM. That /dev/kvm is there says little: inside other virtual machines it
+ * may run a kernel at a crawl, or not at all. So a kernel is booted with it once, with a limit on time.
+ */
+import { accessSync, constants } from "node:fs";
+import { INIT_SAYS } from "./init-script.ts";
+import type { Accelerator, BootFiles } from "./linux-vm.ts";
+import { QemuLinuxVm } from "./qemu-linux-vm.ts";
+
+const DEVICE = "/dev/kvm";
+/** Software emulation needs two to four seconds; what needs more under KVM is no gain. */
+const PROBE_DEADLINE_MS = 15_000;
+
+/** What was found out, and why. */
+export interface AcceleratorChoice {
+  readonly accelerator: Accelerator;
+  readonly reason: string;
+}
+
+/** "kvm" only when a machine has booted with it in good time. Never throws. */
+export async function probeAccelerator(qemu: string, machine: string, boot: BootFiles): Promise<AcceleratorChoice> {
+  try {
+    accessSync(DEVICE, constants.R_OK | constants.W_OK);
+  } catch {
+    return { accelerator: "tcg", reason: `there is no ${DEVICE} that we may use` };
+  }
+  const vm = new QemuLinuxVm({
+    qemu,
+    machine,
+    devices: [],
+    memory: 256,
+    boot,
+    commandLine: [],
+    extra: [],
+    swap: 0,
+    agent: [],
+    accelerator: "kvm",
+    deadlineMs: PROBE_DEADLINE_MS,
+  });
+  try {
+    await Promise.race([vm.boot(), vm.said(`${INIT_SAYS} starting`, PROBE_DEADLINE_MS)]);
+    return { accelerator: "kvm", reason: "a machine booted with it" };
+  } catch (error) {
+    const why = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+    return { accelerator: "tcg", reason: `a machine did not boot with KVM: ${why}` };
+  } finally {
+    await vm[Symbol.asyncDispose]();
+  }
+}
