@@ -5,9 +5,11 @@ import { buildRouteMap } from "@stricli/core";
 import { hibernateCommand } from "./commands/hibernate.ts";
 import { imageRoutes } from "./commands/image.ts";
 import { infoCommand } from "./commands/info.ts";
+import { linuxCommand } from "./commands/linux.ts";
 import { matrixCommand } from "./commands/matrix.ts";
 import { runApplication } from "./commands/run-application.ts";
 import { screenshotCommand } from "./commands/screenshot.ts";
+import { showCommand } from "./commands/show.ts";
 import { traceRoutes } from "./commands/trace.ts";
 
 const root = buildRouteMap({
@@ -15,8 +17,10 @@ const root = buildRouteMap({
     hibernate: hibernateCommand,
     image: imageRoutes,
     info: infoCommand,
+    linux: linuxCommand,
     matrix: matrixCommand,
     screenshot: screenshotCommand,
+    show: showCommand,
     trace: traceRoutes,
   },
   docs: {

@@ -8,7 +8,8 @@ import { judgeMatrix } from "./matrix-record.ts";
 import { countText } from "./quantities.ts";
 import type { RunRecord } from "./run-record.ts";
 
-interface JunitCase {
+/** One thing that was tried. */
+export interface JunitCase {
   readonly className: string;
   readonly name: string;
   readonly ms: number;
@@ -17,7 +18,8 @@ interface JunitCase {
     | { readonly kind: "failure" | "error" | "skipped"; readonly message: string };
 }
 
-interface JunitSuite {
+/** Cases that belong together. */
+export interface JunitSuite {
   readonly name: string;
   readonly timestamp: string;
   readonly properties: Readonly<Record<string, string>>;
@@ -53,7 +55,7 @@ export function matrixJunit(record: MatrixRecord): string {
       },
     ],
   };
-  return document("virtgpu matrix", [...suites, wholeness]);
+  return junitDocument("virtgpu matrix", [...suites, wholeness]);
 }
 
 function cellCase({ sleep, fault, host, result, reason, durationMs, mustPass }: MatrixCell): JunitCase {
@@ -73,7 +75,7 @@ export function runJunit(record: RunRecord): string {
   const device = [host.name, host.version, host.machine, host.device].filter((part) => part !== null).join(" ");
   const cases = [...outputCases(record), ...objectCases(record), verdictCase(record)];
   const properties = { host: device, commandLine, virtgpu: versions.virtgpu, node: versions.node };
-  return document("virtgpu", [{ name: "virtgpu hibernate", timestamp: startedAt, properties, cases }]);
+  return junitDocument("virtgpu", [{ name: "virtgpu hibernate", timestamp: startedAt, properties, cases }]);
 }
 
 function outputCases({ outputs, cycles }: RunRecord): readonly JunitCase[] {
@@ -118,7 +120,8 @@ function verdictCase({ verdict, sentence, errors, durationMs }: RunRecord): Juni
   return { ...common, outcome: { kind: "error", message: told.length === 0 ? sentence : told.join("\n") } };
 }
 
-function document(name: string, suites: readonly JunitSuite[]): string {
+/** A whole file. */
+export function junitDocument(name: string, suites: readonly JunitSuite[]): string {
   const all = suites.flatMap(({ cases }) => cases);
   const body = suites.map(suiteText).join("");
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites ${attributes({ name, ...totals(all) })}>\n${body}</testsuites>\n`;

@@ -172,9 +172,14 @@ function differenceText({ differingPixels, width, height, before, after }: Outpu
   return `${plural(differingPixels, "pixel")} of ${countText(width * height)} (${share < 0.01 ? "under 0.01" : share.toFixed(2)} %) ${differingPixels === 1 ? "differs" : "differ"}`;
 }
 
-function pictureFigure(when: "before" | "after", sha256: string | null, picture: EmbeddedPicture | null): Html {
+/** A picture with its caption; `sha256` null: dark, empty: not to be shown. */
+export function pictureFigure(
+  when: "before" | "after" | "difference",
+  sha256: string | null,
+  picture: EmbeddedPicture | null,
+): Html {
   const hash =
-    sha256 === null
+    sha256 === null || sha256 === ""
       ? null
       : html`<span class="hash" title="SHA-256 of the pixels: ${sha256}">${shortHash(sha256)}</span>`;
   const caption = html`<span>${when}${pictureNote(picture)}</span>${hash}`;

@@ -45,7 +45,8 @@ export function writeMatrixReport(folder: string, record: MatrixRecord): readonl
   return writeFiles(folder, files, null);
 }
 
-function embedPictures(
+/** Pictures by output for a page; whole ones go to `files`. */
+export function embedPictures(
   pictures: readonly ReportPicture[],
   files: Map<string, string | Uint8Array>,
 ): readonly OutputPictures[] {
@@ -88,8 +89,8 @@ function samePixels(one: Picture, other: Picture): boolean {
   return channels === against.channels && Buffer.compare(pixels, against.pixels) === 0;
 }
 
-/** Writes all, then removes what matches `stale` and was not written. */
-function writeFiles(
+/** Writes all, then removes what matches `stale` and was not written. Throws GpuError with the file system's reason. */
+export function writeFiles(
   folder: string,
   files: ReadonlyMap<string, string | Uint8Array>,
   stale: RegExp | null,

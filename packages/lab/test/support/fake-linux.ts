@@ -110,7 +110,8 @@ export class FakeLinux implements LinuxMachine {
   async deviceStatus(): Promise<DeviceStatus> {
     const isDeaf = this.#behaviour === "deaf" && this.#isLost;
     const queues = [0, 1].map((queue) => {
-      return { queue, size: 64, descriptors: isDeaf ? 0 : 0x4842000, lastAvailable: isDeaf ? 0 : 1265, used: 0 };
+      const [descriptors, lastAvailable] = isDeaf ? [0, 0] : [0x4842000, 1265];
+      return { queue, size: 64, descriptors, available: descriptors, used: descriptors, lastAvailable, usedIndex: 0 };
     });
     return { status: ["ACKNOWLEDGE", "DRIVER", "FEATURES_OK", "DRIVER_OK"], queues };
   }
@@ -162,8 +163,6 @@ export class FakeLinux implements LinuxMachine {
     };
     return handlers[call](parameters);
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
 
   #drawScene(request: SceneRequest): SceneReply {
     const sizes = [

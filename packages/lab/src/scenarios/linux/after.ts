@@ -51,7 +51,7 @@ class After {
     this.#before = before;
     this.#course = course;
     this.#last = new Map();
-    for (const one of life.lit) {
+    for (const one of life.staying) {
       const key = [...(course.looked?.last.keys() ?? [])].find((seen) => isSamePlace(seen, one));
       const picture = key === undefined ? undefined : course.looked?.last.get(key);
       if (picture !== undefined) this.#last.set(one, picture);
@@ -79,7 +79,7 @@ class After {
   }
 
   found(): Found {
-    const lit = this.#life.lit.map((one): OutputSeen => {
+    const lit = this.#life.staying.map((one): OutputSeen => {
       const { gpu, output } = one;
       const wasRight = this.#before.right.has(one);
       const cameBack = this.#back.get(one) ?? "never";
@@ -102,7 +102,7 @@ class After {
 
   /** What an output that is off shows is QEMU's affair; it is no picture of ours. */
   async #seeOff(): Promise<void> {
-    const ours = this.#life.lit.flatMap(({ pictures }) => pictures);
+    const ours = this.#life.staying.flatMap(({ pictures }) => pictures);
     for (const place of this.#life.off) {
       const picture = await this.#life.eyes.see(place);
       const isOn = ours.some((one) => isSamePicture(one, picture));
@@ -118,7 +118,7 @@ class After {
     if (flipping === null) return;
     const { gpu, output } = flipping;
     this.#flips = await this.#call("flips", { output, on: false, gpu }, "ending the flips");
-    const lit = this.#life.lit.find((one) => isSamePlace(one, flipping));
+    const lit = this.#life.staying.find((one) => isSamePlace(one, flipping));
     if (lit === undefined || this.#back.get(lit) !== "itself") return;
     await this.#showAgain(lit);
   }
@@ -147,12 +147,12 @@ class After {
   }
 
   #missing(): readonly Expected[] {
-    return this.#life.lit.filter((one) => !this.#back.has(one));
+    return this.#life.staying.filter((one) => !this.#back.has(one));
   }
 
   async #seeCursor(): Promise<void> {
     const { cursor: before } = this.#before;
-    const [first] = this.#life.lit;
+    const [first] = this.#life.staying;
     if (before === null || first === undefined) return;
     const after = (await this.#life.machine.cursor(first.gpu, first.output)) ?? undefined;
     const isSame = before !== undefined && after !== undefined && isSameCursor(before, after);
@@ -161,7 +161,7 @@ class After {
 
   /** Something new on the first output, then what was there. */
   async #drawNew(): Promise<void> {
-    const { lit, eyes, plan } = this.#life;
+    const { staying: lit, eyes, plan } = this.#life;
     const [first] = lit;
     if (first === undefined) return;
     const drawn = await this.#draw(first, NEW_DRAWING);
@@ -172,8 +172,8 @@ class After {
 
   /** Each off-screen object on the first output, or a number of them, spread evenly. */
   async #showOffscreen(): Promise<void> {
-    const { scenes, lit, plan } = this.#life;
-    if (this.#life.lit.length > 0 && this.#back.size === 0) {
+    const { scenes, staying: lit, plan } = this.#life;
+    if (this.#life.staying.length > 0 && this.#back.size === 0) {
       this.#offscreenReason = "no output shows anything any more";
       return;
     }
@@ -223,7 +223,7 @@ class After {
 
   /** What the first output showed; or dark, where it was. */
   async #restoreOutput(gpu: number): Promise<void> {
-    const { lit, eyes, plan } = this.#life;
+    const { staying: lit, eyes, plan } = this.#life;
     const one = lit.find((candidate) => candidate.gpu === gpu);
     if (one === undefined) {
       await this.#call("show", { object: null, output: 0, gpu }, "turning the output off again");

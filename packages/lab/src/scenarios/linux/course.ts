@@ -6,7 +6,7 @@ import type { Size, SleepReply, SleepWay } from "@virtgpu/linux/agent";
 import { sleep } from "@virtgpu/core/base";
 import type { ProcessEnd } from "../../guests/linux/linux-vm.ts";
 import type { Before } from "./before.ts";
-import { within } from "./deadline.ts";
+import { DeadlineError, within } from "./deadline.ts";
 import type { Expected, Looked } from "./eyes.ts";
 import type { Life } from "./life.ts";
 import type { Place } from "./observation.ts";
@@ -34,8 +34,14 @@ export interface Course {
   looked: Looked | null;
 }
 
+/** How to sleep, and for how long the host stops answering before. */
+export interface CourseOptions {
+  readonly way: SleepWay;
+  readonly hangMs: number;
+}
+
 /** Never rejects. */
-export async function takeCourse(life: Life, way: SleepWay, before: Before): Promise<Course> {
+export async function takeCourse(life: Life, { way, hangMs }: CourseOptions, before: Before): Promise<Course> {
   const { machine, clock, plan } = life;
   const course: Course = {
     reply: null,
@@ -53,20 +59,35 @@ export async function takeCourse(life: Life, way: SleepWay, before: Before): Pro
   };
   const watch = new Watch(life, before, course);
   try {
-    if (plan.hangMs > 0) {
-      await within(clock, plan.limits.call, "hanging the device", machine.call("hang", { milliseconds: plan.hangMs }));
+    if (hangMs > 0) {
+      await within(clock, plan.limits.call, "hanging the device", machine.call("hang", { milliseconds: hangMs }));
     }
     const answer = machine.call("sleep", { way });
     answer.catch(() => {});
     await (LINUX_SLEEP_WAYS[way].needsWake ? sleepAndWake : sleepOrEnd)(life, way, course, answer, watch);
-    course.reply ??= await within(clock, plan.limits.wake, "waking up", answer);
+    course.reply ??= await awaitAnswer(life, course, answer);
     course.answeredAt = clock.nowMs();
     if (!course.isNewProcess) course.events = [...machine.events];
   } catch (error) {
-    course.hung = error instanceof Error ? error.message : String(error);
+    course.hung = sentenceOf(error);
   }
   course.looked = await watch.until(clock.nowMs() + (course.hung === null ? plan.limits.grace : 0));
   return course;
+}
+
+/** A new process has said its first word: unless that was the answer, another kernel runs in it. */
+async function awaitAnswer({ clock, plan }: Life, course: Course, answer: Promise<SleepReply>): Promise<SleepReply> {
+  if (!course.isNewProcess) return within(clock, plan.limits.wake, "waking up", answer);
+  const late = sleep(clock, plan.limits.anew).then(() => null);
+  const reply = await Promise.race([answer, late]);
+  if (reply === null) throw new DeadlineError("the machine booted anew instead of waking from its image");
+  return reply;
+}
+
+/** An error's first line, without the console's last ones, which are kept elsewhere. */
+function sentenceOf(error: unknown): string {
+  const [first = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+  return first.replace(/; the console(?:'s last lines:| said nothing)$/, "");
 }
 
 type Advance = (life: Life, way: SleepWay, course: Course, answer: Promise<SleepReply>, watch: Watch) => Promise<void>;
@@ -126,7 +147,7 @@ class Watch {
   constructor(life: Life, { flipping }: Before, course: Course) {
     this.#life = life;
     this.#course = course;
-    this.#expected = life.lit.map((one) => (flipping !== null && isSamePlace(one, flipping) ? flipping : one));
+    this.#expected = life.staying.map((one) => (flipping !== null && isSamePlace(one, flipping) ? flipping : one));
   }
 
   start(): void {
@@ -140,8 +161,8 @@ class Watch {
   }
 
   async resize(): Promise<void> {
-    const { machine, lit, plan } = this.#life;
-    const place = lit.findLast(({ gpu }) => gpu === 0);
+    const { machine, staying, plan } = this.#life;
+    const place = staying.findLast(({ gpu }) => gpu === 0);
     if (!plan.hotplug || place === undefined || this.#course.resized !== null) return;
     try {
       await machine.resize(place.gpu, place.output, OTHER_SIZE);
@@ -152,8 +173,8 @@ class Watch {
   }
 
   async #look(): Promise<Looked> {
-    const { eyes, clock, lit } = this.#life;
-    const [first] = lit;
+    const { eyes, clock, staying } = this.#life;
+    const [first] = staying;
     if (this.#course.isNewProcess && first !== undefined) {
       // The first picture shows that the new process can be reached.
       while (clock.nowMs() < this.#end && (await eyes.see(first).catch(() => null)) === null) await sleep(clock, 60);

@@ -12,6 +12,7 @@ import { type Observation, type Place, placeName } from "./observation.ts";
 import { expectedPicture } from "./pictures.ts";
 import { type LifePlan, sceneOf, seedOf } from "./plan.ts";
 import { sleepOnce } from "./sleep-once.ts";
+import { LINUX_SLEEP_WAYS } from "./ways.ts";
 
 /** Told while it goes on, for people. */
 export interface LifeWatcher {
@@ -40,8 +41,10 @@ export interface Life {
   readonly eyes: Eyes;
   readonly watcher: LifeWatcher;
   readonly scenes: readonly DrawnScene[];
-  /** Lit outputs with what they show, and those that are off. */
+  /** Lit outputs with what they show, and those of them that the host that wakes has, too. */
   readonly lit: readonly Expected[];
+  readonly staying: readonly Expected[];
+  /** Outputs that are off. */
   readonly off: readonly Place[];
 }
 
@@ -72,6 +75,7 @@ export async function runLife(
   if (plan.remedy) {
     await within(clock, limits.call, "setting up the remedy", machine.call("remedy", { on: true }));
   }
+  const lit = scenes.flatMap((scene) => litOutputs(plan, scene));
   const life: Life = {
     plan,
     machine,
@@ -79,7 +83,8 @@ export async function runLife(
     eyes: new Eyes(machine, clock),
     watcher,
     scenes,
-    lit: scenes.flatMap((scene) => litOutputs(plan, scene)),
+    lit,
+    staying: lit.filter(({ output }) => plan.loss?.outputs.includes(output) !== true),
     off: scenes.flatMap(({ gpu }) => plan.outputs.flatMap((size, output) => (size === null ? [{ gpu, output }] : []))),
   };
   const { observations, pictures } = await runSleeps(life);
@@ -111,7 +116,9 @@ async function runSleeps(life: Life): Promise<Pick<LifeOutcome, "observations" |
   let pictures: readonly LifePicture[] = [];
   for (const [at, way] of life.plan.chain.entries()) {
     const refusedBefore = observations.filter(({ reply }) => reply?.error !== null).length;
-    const once = await sleepOnce(life, { way, number: at + 1, refusedBefore });
+    const isHung = at === 0 && life.plan.hangMs > 0;
+    const meant = isHung ? "refused" : LINUX_SLEEP_WAYS[way].outcome;
+    const once = await sleepOnce(life, { way, number: at + 1, meant, refusedBefore });
     observations.push(once.observation);
     pictures = once.pictures;
     const { hung, stuck, outputs } = once.observation;

@@ -1,9 +1,9 @@
 /**
- * The guest machine as the scenarios use it: {@link LinuxVm}, and what else can be seen and done from outside, where the
- * machine offers it.
+ * The guest machine as the scenarios use it: what they need of {@link LinuxVm}, and what is seen and done through its VNC
+ * servers and QMP.
  */
 import type { Size } from "@virtgpu/linux/agent";
-import type { LinuxVm } from "../../guests/linux/linux-vm.ts";
+import type { LinuxVm, QueueStatus } from "../../guests/linux/linux-vm.ts";
 import type { RgbPicture } from "../../hosts/qemu/ppm.ts";
 
 /** A cursor as a viewer has it. */
@@ -14,28 +14,19 @@ export interface SeenCursor extends RgbPicture {
   readonly mask: Uint8Array;
 }
 
-/** A virtqueue as QEMU knows it (`x-query-virtio-queue-status`); 0 as descriptor address: nobody set it up. */
-export interface QueueStatus {
-  readonly queue: number;
-  readonly size: number;
-  readonly descriptors: number;
-  readonly lastAvailable: number;
-  readonly used: number;
-}
-
 /** What QEMU knows of a GPU. */
 export interface DeviceStatus {
-  /** Names of the device status's bits, e.g. "DRIVER_OK". */
+  /** Names of the device status's bits, e.g. "DRIVER_OK"; empty where QEMU does not tell. */
   readonly status: readonly string[];
-  readonly queues: readonly QueueStatus[];
+  /** Of control and cursor queue; absent where QEMU does not tell. */
+  readonly queues: readonly (QueueStatus & { readonly queue: number })[];
 }
 
 /** See the file's head. */
-export interface LinuxMachine extends LinuxVm {
-  /** Names of the QMP events of the process that runs now, in order. */
-  readonly events: readonly string[];
-  /** Waits until the machine sleeps, and wakes it. */
-  wake(): Promise<void>;
+export interface LinuxMachine
+  extends Pick<LinuxVm, "call" | "ended" | "wake" | "screendump" | "events" | "errors" | "console"> {
+  /** As {@link LinuxVm.boot}. */
+  boot(): Promise<void>;
   /** The cursor of an output; null: it has none. */
   cursor(gpu: number, output: number): Promise<SeenCursor | null>;
   /** Gives a display another size, which the guest meets as a display change. */

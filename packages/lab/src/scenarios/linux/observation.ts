@@ -56,7 +56,11 @@ export interface CursorSeen {
 export interface Observation {
   readonly number: number;
   readonly way: SleepWay;
-  /** How many sleeps of this life were meant to fail or did before this one. */
+  /** Whether it was to sleep, or to be turned back. */
+  readonly meant: "slept" | "refused";
+  /** Whether the host that woke it can't give back everything. */
+  readonly expectsLoss: boolean;
+  /** How many sleeps of this life were turned back before this one. */
   readonly refusedBefore: number;
   readonly reply: SleepReply | null;
   /** Where the machine stopped, in a sentence; null: it did not. */

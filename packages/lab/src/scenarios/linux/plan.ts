@@ -10,6 +10,8 @@ export interface Limits {
   readonly sleep: number;
   /** From the new process, or the wake, to the answer. */
   readonly wake: number;
+  /** From a new process's first word to the answer. */
+  readonly anew: number;
   /** Any other call. */
   readonly call: number;
   /** How long a picture may take to come back by itself, from the answer on; and after a redraw or a drawing. */
@@ -18,7 +20,7 @@ export interface Limits {
 }
 
 /** See {@link Limits}. */
-export const LIMITS: Limits = { sleep: 120_000, wake: 120_000, call: 60_000, grace: 6000, redrawn: 4000 };
+export const LIMITS: Limits = { sleep: 180_000, wake: 180_000, anew: 5000, call: 60_000, grace: 6000, redrawn: 4000 };
 
 /** See the file's head. */
 export interface LifePlan {
@@ -35,8 +37,10 @@ export interface LifePlan {
   /** The last output's display gets another size while the machine sleeps. */
   readonly hotplug: boolean;
   readonly remedy: boolean;
-  /** Swallow the device's kicks for so long before each sleep: a host that stops answering. 0: it does not. */
+  /** The host stops answering for so long just before the first sleep, which has to be turned back. 0: it does not. */
   readonly hangMs: number;
+  /** What the host that wakes can't give back: these outputs, and objects; null: it can give back all. */
+  readonly loss: { readonly outputs: readonly number[] } | null;
   readonly seed: number;
   /** Off-screen objects are shown up to so many, spread evenly. */
   readonly shownMax: number;

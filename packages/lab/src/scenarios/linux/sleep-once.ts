@@ -16,6 +16,7 @@ import type { Observation } from "./observation.ts";
 export interface SleepStep {
   readonly way: SleepWay;
   readonly number: number;
+  readonly meant: "slept" | "refused";
   /** How many were turned back before it. */
   readonly refusedBefore: number;
 }
@@ -31,7 +32,7 @@ export async function sleepOnce(
   const over = plan.chain.length > 1 ? ` (${step.number} of ${plan.chain.length})` : "";
   watcher.stage(`sleep: ${step.way}${over}`);
   const before = await lookBefore(life);
-  const course = await takeCourse(life, step.way, before);
+  const course = await takeCourse(life, { way: step.way, hangMs: step.number === 1 ? plan.hangMs : 0 }, before);
   // Before anything is drawn: a command that waits for ever changes nothing, but a reset by a mode set might.
   const isBack = (course.looked?.rightAt ?? null) !== null && course.hung === null;
   const status = isBack ? null : await statusOf(life);
@@ -41,6 +42,7 @@ export async function sleepOnce(
   const { log, last, ...seen } = found;
   const observation: Observation = {
     ...step,
+    expectsLoss: plan.loss !== null,
     reply: course.reply,
     hung: course.hung,
     events: course.events.length === 0 ? [...machine.events] : course.events,
@@ -89,7 +91,7 @@ function timesOf({ askedAt, asleepAt, wokeAt, answeredAt, looked, reply, isNewPr
 }
 
 function picturesOf(life: Life, before: Before, course: Course, last: Found["last"]): readonly LifePicture[] {
-  return life.lit.flatMap((one): LifePicture[] => {
+  return life.staying.flatMap((one): LifePicture[] => {
     const { gpu, output } = one;
     const seen = [...(course.looked?.last ?? [])].find(([place]) => isSamePlace(place, one))?.[1];
     const [then, now] = [before.pictures.get(one), last.get(one) ?? seen];

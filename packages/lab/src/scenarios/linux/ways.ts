@@ -50,7 +50,7 @@ export const LINUX_SLEEP_WAYS: Readonly<Record<SleepWay, SleepWayFacts>> = {
     isS3: true,
     requirements: ["R-11 (a)"],
   },
-  s2idle: { ...LIGHT, about: "suspend to idle", needsWake: true, requirements: ["R-11 (b)"] },
+  s2idle: { ...LIGHT, about: "suspend to idle; its clock wakes it", requirements: ["R-11 (b)"] },
   hybrid: {
     ...LIGHT,
     about: "an image to disk, then S3; woken from RAM",

@@ -1,0 +1,116 @@
+/** One run of `virtgpu linux`, with its report. */
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { GpuError } from "@virtgpu/core/base";
+import { QemuLinuxVm } from "../guests/linux/qemu-linux-vm.ts";
+import { createNodeClock } from "../hosts/node-clock.ts";
+import type { LinuxRecord } from "../report/linux-record.ts";
+import { writeLinuxReport } from "../report/write-linux-report.ts";
+import { type LifeWatcher, runLife } from "../scenarios/linux/life.ts";
+import type { Pattern } from "../scenarios/linux/pictures.ts";
+import { makeLinuxRecord, reportPictures, subjectOf } from "../scenarios/linux/record.ts";
+import { prepareMachine } from "../scenarios/linux/setup.ts";
+import { asMachine } from "../scenarios/linux/vm-machine.ts";
+import { UsageError } from "../usage-error.ts";
+import { commandLine } from "./command-line.ts";
+import type { LinuxFlags } from "./linux.ts";
+import { findKernelSource, type LinuxRunPlan, makeLinuxPlan } from "./linux-plan.ts";
+import { ownVersion } from "./own-version.ts";
+import { untilInterrupted } from "./until-interrupted.ts";
+
+/** What a run leaves: its record, and its report's page. */
+export interface LinuxRun {
+  readonly record: LinuxRecord;
+  readonly page: string;
+}
+
+/** Tells nobody. */
+export const SILENT: LifeWatcher = { stage: () => {}, note: () => {} };
+
+/** One run with its report. */
+export async function runOne(flags: LinuxFlags, here: string, folder: string, watcher: LifeWatcher): Promise<LinuxRun> {
+  const startedAt = new Date();
+  const pattern = await loadPattern();
+  // Mistakes in what was typed come before a kernel is built.
+  makeLinuxPlan(flags, null, pattern);
+  watcher.stage("prepare kernel and disks");
+  const kernel = await findKernelSource(flags, here, (line) => watcher.note(line));
+  const planned = makeLinuxPlan(flags, kernel, pattern);
+  const { outcome, subject, console } = await untilInterrupted((signal) => liveOnce(planned, watcher, signal));
+  const record = makeLinuxRecord(
+    {
+      commandLine: commandLine(),
+      options: optionsOf(flags),
+      versions: { virtgpu: ownVersion(), node: process.version, platform: `${process.platform} ${process.arch}` },
+      startedAt: startedAt.toISOString(),
+      durationMs: Date.now() - startedAt.getTime(),
+    },
+    subject,
+    outcome,
+    console,
+  );
+  const files = writeLinuxReport(folder, record, reportPictures(outcome, planned.plan.outputs.length));
+  if (flags.keep) writeFileSync(join(folder, "console.log"), `${console.join("\n")}\n`);
+  return { record, page: files.find((file) => file.endsWith(".html")) ?? folder };
+}
+
+/** The machine for as long as it lives. */
+async function liveOnce(
+  { plan, setup, hard }: LinuxRunPlan,
+  watcher: LifeWatcher,
+  signal: AbortSignal,
+): Promise<Lived> {
+  const options = await prepareMachine(setup);
+  await using vm = new QemuLinuxVm(options);
+  const onAbort = (): void => void vm[Symbol.asyncDispose]();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal.throwIfAborted();
+    const machine = asMachine(vm, hard.changes?.(setup) ?? {});
+    const outcome = await runLife(plan, machine, createNodeClock(), watcher);
+    if (signal.aborted) throw new GpuError("ECANCELED", "the run was interrupted");
+    return {
+      outcome,
+      subject: subjectOf(setup, options, qemuVersion(setup.qemu), plan.remedy),
+      console: [...vm.console],
+    };
+  } catch (error) {
+    if (signal.aborted) throw new GpuError("ECANCELED", "the run was interrupted");
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+interface Lived {
+  readonly outcome: Awaited<ReturnType<typeof runLife>>;
+  readonly subject: LinuxRecord["subject"];
+  readonly console: readonly string[];
+}
+
+/** The pictures that the agent draws. Throws UsageError where its package is not installed. */
+export async function loadPattern(): Promise<Pattern> {
+  try {
+    return (await import("@virtgpu/linux/agent")).pattern;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : null;
+    if (code !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw new UsageError("virtgpu linux needs the package @virtgpu/linux: npm install @virtgpu/linux");
+  }
+}
+
+function qemuVersion(program: string): string {
+  const text = execFileSync(program, ["--version"], { encoding: "utf8" });
+  return /^QEMU emulator (version \S+)/.exec(text)?.[1]?.replace("version", "QEMU") ?? "QEMU";
+}
+
+function optionsOf({ size, sleep, patch, compare, ...plain }: LinuxFlags): LinuxRecord["options"] {
+  return {
+    ...plain,
+    sleep,
+    ...(size === undefined ? {} : { size: `${size.width}x${size.height}` }),
+    ...(patch === undefined ? {} : { patch }),
+    ...(compare === undefined ? {} : { compare }),
+  };
+}
