@@ -24,6 +24,7 @@ import { type BuiltKernel, buildKernel, kernelKey } from "../src/guests/linux/ke
 import { CONFIG, checkConfig, configText, missingSentence } from "../src/guests/linux/kernel-source/config.ts";
 import { readSeries } from "../src/guests/linux/kernel-source/patch-series.ts";
 import { requireTools } from "../src/guests/linux/kernel-source/tools.ts";
+import { collectModules } from "../src/guests/linux/modules.ts";
 import { UsageError } from "../src/usage-error.ts";
 import { driverText, lineDiff, mail, patchBody, writeFakeKernel } from "./support/fake-kernel.ts";
 
@@ -206,12 +207,13 @@ describe("a kernel", () => {
     const kernel = await build([]);
     expect(kernel).toMatchObject({
       release: "6.1.7-rc3-virtgpu",
-      modules: null,
       patches: [],
       without: ["DRM_VIRTIO_GPU_KMS"],
     });
     expect(built(kernel)).toBe(plain);
     expect(compiled()).toEqual(["one", "two"]);
+    expect(kernel.modules).toMatch(/lib\/modules\/6\.1\.7-rc3-virtgpu$/);
+    expect(await collectModules(kernel.modules, ["ext4"])).toEqual({ modules: [], missing: [] });
     expect(await build([])).toEqual(kernel);
     expect(said).toEqual([]);
     expect(inventory(tree)).toEqual(before);

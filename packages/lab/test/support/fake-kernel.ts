@@ -18,6 +18,7 @@ allnoconfig:
 
 bzImage: $(OBJECTS)
 	@mkdir -p $(O)/arch/x86/boot && cat $(OBJECTS) > $(O)/arch/x86/boot/bzImage
+	@echo kernel/fs/ext4/ext4.ko > $(O)/modules.builtin
 
 $(O)/%.o: $(DRIVER)/%.c
 	@echo "  CC      $<"

@@ -18,8 +18,11 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -56,8 +59,8 @@ export interface BuiltKernel {
   readonly kernel: string;
   /** `uname -r`. */
   readonly release: string;
-  /** A folder as `lib/modules/RELEASE`; null: everything is built in. */
-  readonly modules: string | null;
+  /** A folder lib/modules/RELEASE: without modules, for all is built in, and with `modules.builtin`, which says so. */
+  readonly modules: string;
   /** Its `.config`. */
   readonly config: string;
   /** Titles of the patches in it. */
@@ -69,6 +72,8 @@ export interface BuiltKernel {
 /** Counted up when the same input would give another kernel or another record of it. */
 const FORMAT = 1;
 const RECORD = "kernel.json";
+/** A few megabytes each. */
+const KERNELS_KEPT = 32;
 const recordSchema = v.object({
   release: v.pipe(v.string(), v.regex(/^[\w.+~-]{1,64}$/)),
   patches: v.array(v.string()),
@@ -222,25 +227,46 @@ class Work {
     copyFileSync(join(build, "arch/x86/boot/bzImage"), join(part, "bzImage"));
     copyFileSync(join(build, ".config"), join(part, "config"));
     const release = readFileSync(join(build, "include/config/kernel.release"), "utf8").trim();
-    writeFileSync(join(part, RECORD), JSON.stringify({ release, patches: patches.map(({ title }) => title), without }));
+    const record = { release, patches: patches.map(({ title }) => title), without };
+    if (!v.is(recordSchema, record)) throw new UsageError(`${JSON.stringify(release)} is no release that can be used`);
+    const modules = join(part, "lib/modules", release);
+    mkdirSync(join(modules, "kernel"), { recursive: true });
+    copyFileSync(join(build, "modules.builtin"), join(modules, "modules.builtin"));
+    writeFileSync(join(part, RECORD), JSON.stringify(record));
     rmSync(result, { recursive: true, force: true });
     renameSync(part, result);
-    const kept = readResult(result);
-    if (kept === null) throw new UsageError(`the kernel's release ${JSON.stringify(release)} is none that can be used`);
-    return kept;
+    prune(kernels);
+    return { ...filesOf(result, release), ...record };
   }
 }
 
-/** Null where there is none, or one that was tampered with. */
+/** Null where there is none, or not all of it. */
 function readResult(folder: string): BuiltKernel | null {
   try {
     const record = v.safeParse(recordSchema, JSON.parse(readFileSync(join(folder, RECORD), "utf8")));
-    const kernel = join(folder, "bzImage");
-    if (!record.success || !existsSync(kernel)) return null;
-    return { kernel, modules: null, config: join(folder, "config"), ...record.output };
+    if (!record.success) return null;
+    const files = filesOf(folder, record.output.release);
+    if (!Object.values(files).every((path) => existsSync(path))) return null;
+    const now = new Date();
+    utimesSync(folder, now, now);
+    return { ...files, ...record.output };
   } catch {
     return null;
   }
+}
+
+function filesOf(folder: string, release: string): Pick<BuiltKernel, "kernel" | "modules" | "config"> {
+  const modules = join(folder, "lib/modules", release);
+  return { kernel: join(folder, "bzImage"), modules, config: join(folder, "config") };
+}
+
+/** Removes the kernels that were used the longest time ago, and what an interrupted build left. */
+function prune(kernels: string): void {
+  const used = readdirSync(kernels)
+    .map((name) => join(kernels, name))
+    .map((path) => ({ path, ms: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
+    .sort((one, other) => other.ms - one.ms);
+  for (const { path } of used.slice(KERNELS_KEPT)) rmSync(path, { recursive: true, force: true });
 }
 
 /** The same input gives the same bytes: no time, user or machine in the kernel, and no repository found above the cache. */
