@@ -89,13 +89,17 @@ export function decodeRecordHeader(bytes: Uint8Array, expected: ExpectedRecord):
 /** Pages that the bitmap tells of; NaN where there are some behind `pagesMax`. */
 function pagesIn(bitmap: Uint8Array, pagesMax: number): number {
   let pages = 0;
-  for (let page = 0; page < bitmap.length * 8; page += 1) {
-    if (!hasPage(bitmap, page)) continue;
-    if (page >= pagesMax) return Number.NaN;
-    pages += 1;
+  for (let index = 0; index < bitmap.length; index += 1) {
+    const byte = bitmap[index] ?? 0;
+    if (byte >> Math.min(8, Math.max(0, pagesMax - index * 8)) !== 0) return Number.NaN;
+    pages += BITS_OF[byte] ?? 0;
   }
   return pages;
 }
+
+/** How many bits of a byte are set. */
+const BITS_OF: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll("0", "").length);
+const ALL = 0xff;
 
 const hasPage = (bitmap: Uint8Array, page: number): boolean => (((bitmap[page >> 3] ?? 0) >> (page & 7)) & 1) === 1;
 
@@ -113,10 +117,21 @@ export function pageRuns(bitmap: Uint8Array): readonly PageRun[] {
   let page = 0;
   while (page < bitmap.length * 8) {
     const first = page;
-    while (page < bitmap.length * 8 && hasPage(bitmap, page)) page += 1;
+    page = endOfRun(bitmap, page);
     if (page > first) runs.push({ first, count: page - first, before });
     before += page - first;
     page += 1;
   }
   return runs;
+}
+
+/** The first page from `page` on that is not there; most chunks have all of theirs, so bytes are looked at before bits. */
+function endOfRun(bitmap: Uint8Array, page: number): number {
+  let end = page;
+  while (end < bitmap.length * 8) {
+    if ((end & 7) === 0 && bitmap[end >> 3] === ALL) end += 8;
+    else if (hasPage(bitmap, end)) end += 1;
+    else break;
+  }
+  return end;
 }
