@@ -192,6 +192,10 @@ describe("a patch file", () => {
     const of = (number: number): string => mail(`[PATCH ${number}/3] P${number}`, patchBody(lineDiff("one", 5, "x")));
     const lacking = write("lacking.mbox", [of(1), of(3)].join("\n"));
     await expect(readSeries([lacking])).rejects.toThrow(/lacking\.mbox lacks patch 2\/3 of its series$/);
+    const boasting = mail("[PATCH 1/9999] P", patchBody(lineDiff("one", 5, "x")));
+    await expect(readSeries([write("boasting.mbox", `${boasting}\n${mail("Hello", "No patch.")}`)])).rejects.toThrow(
+      /lacks patch 2\/9999, .*, 6\/9999 and 9993 more of its series$/,
+    );
     await expect(readSeries([write("letter", mail("Hello", "No patch."))])).rejects.toThrow(/holds no patch/);
     await expect(readSeries([write("text", "no patch either\n")])).rejects.toThrow(/holds no patch/);
     await expect(readSeries([write("empty", "")])).rejects.toThrow(/holds no patch/);

@@ -31,6 +31,7 @@ export interface PatchSeries {
 
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
 const MAILS_MAX = 5000;
+const NAMED_MAX = 5;
 const HAS_HUNK = /^(?:@@ -\d|GIT binary patch|rename from |new file mode |deleted file mode |old mode )/m;
 const run = promisify(execFile);
 
@@ -47,7 +48,7 @@ export async function readSeries(files: readonly string[]): Promise<PatchSeries>
     }
     const mails = await splitMails(file, text);
     const { patches: chosen, leftOut, lacking } = choosePatches(mails);
-    if (lacking.length > 0) throw new UsageError(`${file} lacks patch ${lacking.join(", ")} of its series`);
+    if (lacking.length > 0) throw new UsageError(`${file} lacks patch ${someOf(lacking)} of its series`);
     const isCover = mails.some((mail) => mail.kind === "cover-letter");
     if (chosen.length === 0 && !isCover) throw new UsageError(`${file} holds no patch: there is none in its mail`);
     if (leftOut.length > 0) remarks.push(`${file}: left out ${leftOut.join("; ")}`);
@@ -56,6 +57,12 @@ export async function readSeries(files: readonly string[]): Promise<PatchSeries>
   if (files.length > 0 && patches.length === 0)
     throw new UsageError(`${files.join(", ")}: a cover letter, but no patch`);
   return { patches, remarks };
+}
+
+/** A header may claim any number of patches. */
+function someOf(numbers: readonly string[]): string {
+  const more = numbers.length - NAMED_MAX;
+  return numbers.slice(0, NAMED_MAX).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 /** One character a byte. */
