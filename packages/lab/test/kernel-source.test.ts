@@ -139,6 +139,16 @@ describe("a patch file", () => {
     await expect(readSeries([cover])).rejects.toThrow(/a cover letter, but no patch/);
   });
 
+  it("may be a folder of them, taken in the order of their names", async () => {
+    mkdirSync(join(folder, "out"));
+    for (const number of [2, 1]) {
+      const body = patchBody(lineDiff("one", 5 * number, `new ${number}`));
+      write(`out/000${number}-p.patch`, mail(`[PATCH ${number}/2] P${number}`, body));
+    }
+    write("out/notes.txt", "no patch");
+    expect((await readSeries([join(folder, "out")])).patches.map((patch) => patch.title)).toEqual(["P1", "P2"]);
+  });
+
   it("may be a list's thread, out of order, with replies, quotes, an older version and a second copy", async () => {
     const inThread = (id: string, root = "<0@x>"): Record<string, string> => ({ "Message-ID": id, References: root });
     const second = mail("[PATCH v3 2/2] Second", patchBody(lineDiff("two", 5, "new")), inThread("<2@x>"));
@@ -199,7 +209,7 @@ describe("a patch file", () => {
     await expect(readSeries([write("letter", mail("Hello", "No patch."))])).rejects.toThrow(/holds no patch/);
     await expect(readSeries([write("text", "no patch either\n")])).rejects.toThrow(/holds no patch/);
     await expect(readSeries([write("empty", "")])).rejects.toThrow(/holds no patch/);
-    await expect(readSeries([folder])).rejects.toThrow(/is a folder/);
+    await expect(readSeries([folder])).rejects.toThrow(/the folder .* holds no file \*\.patch/);
     await expect(readSeries([join(folder, "none")])).rejects.toThrow(/can't be read: ENOENT/);
     await expect(readSeries([write("bad.gz", Uint8Array.of(0x1f, 0x8b, 1))])).rejects.toThrow(UsageError);
   });

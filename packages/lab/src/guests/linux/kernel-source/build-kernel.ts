@@ -41,7 +41,7 @@ import { isThere, requireTools } from "./tools.ts";
 export interface KernelBuildOptions {
   /** A source tree's folder, or a tarball. */
   readonly source: string;
-  /** Diffs, `git format-patch` files or mboxes, applied in this order. */
+  /** Diffs, `git format-patch` files, folders of those, or mboxes, applied in this order. */
   readonly patches: readonly string[];
   /** The cache's folder; made where it is not there. */
   readonly cache: string;

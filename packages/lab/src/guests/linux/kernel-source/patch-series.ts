@@ -35,8 +35,12 @@ const NAMED_MAX = 5;
 const HAS_HUNK = /^(?:@@ -\d|GIT binary patch|rename from |new file mode |deleted file mode |old mode )/m;
 const run = promisify(execFile);
 
-/** Reads the files in the order given. Throws UsageError: not there, no patch in it, a series that is not whole. */
-export async function readSeries(files: readonly string[]): Promise<PatchSeries> {
+/**
+ * Reads the files in the order given; of a folder its *.patch files in the order of their names, as `git format-patch -o`
+ * writes them. Throws UsageError: not there, no patch in it, a series that is not whole.
+ */
+export async function readSeries(given: readonly string[]): Promise<PatchSeries> {
+  const files = given.flatMap(filesOf);
   const patches: Patch[] = [];
   const remarks: string[] = [];
   for (const file of files) {
@@ -59,6 +63,13 @@ export async function readSeries(files: readonly string[]): Promise<PatchSeries>
   return { patches, remarks };
 }
 
+function filesOf(path: string): readonly string[] {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [path];
+  const names = readdirSync(path).filter((name) => name.endsWith(".patch"));
+  if (names.length === 0) throw new UsageError(`the folder ${path} holds no file *.patch`);
+  return names.sort().map((name) => join(path, name));
+}
+
 /** A header may claim any number of patches. */
 function someOf(numbers: readonly string[]): string {
   const more = numbers.length - NAMED_MAX;
@@ -70,7 +81,7 @@ function readPatchFile(file: string): string {
   let bytes: Buffer;
   try {
     const stat = statSync(file);
-    if (stat.isDirectory()) throw new UsageError(`${file} is a folder; --patch takes its files, e.g. ${file}/*.patch`);
+    if (!stat.isFile()) throw new UsageError(`the patch ${file} is no file`);
     if (stat.size > FILE_BYTES_MAX) throw new UsageError(`${file} is larger than 64 MiB: too much for a patch series`);
     bytes = readFileSync(file);
     if (bytes[0] === 0x1f && bytes[1] === 0x8b) bytes = gunzipSync(bytes, { maxOutputLength: FILE_BYTES_MAX });
