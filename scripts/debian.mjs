@@ -13,6 +13,7 @@ export const needed = [
   { probe: "gcc", package: "gcc", why: "prints the kernel's struct layouts" },
   { probe: "/usr/include/stdio.h", package: "libc6-dev", why: "prints the kernel's struct layouts" },
   { probe: "/usr/include/linux/virtio_gpu.h", package: "linux-libc-dev", why: "the kernel's own struct layouts" },
+  { probe: "/usr/include/libdrm/virtgpu_drm.h", package: "libdrm-dev", why: "the struct layouts of the kernel's DRM" },
   { probe: "make", package: "make", why: "builds what looks like a kernel" },
   { probe: "git", package: "git", why: "splits and applies patch series" },
 ];

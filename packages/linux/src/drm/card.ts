@@ -11,7 +11,7 @@ import { decode, encode, layoutOf, type StructValue } from "./layout.ts";
 import { type ArgumentOf, flags, REMOVE_FRAMEBUFFER, type RequestName, requestCode, requests } from "./requests.ts";
 
 /** How long a call may take: a driver that needs longer counts as hung. */
-export const CALL_DEADLINE_MS = 20_000;
+export const CALL_DEADLINE_MS = 45_000;
 
 /** What an output consists of: a connector, and the CRTC that feeds it. */
 export interface DrmOutput {

@@ -1,6 +1,6 @@
 /**
  * The ioctls of DRM, of the virtio-gpu driver and of two exporters of dmabufs, by their names in the headers
- * (`DRM_IOCTL_...` but for the exporters'), and constants of the same headers. test/drm-structs.test.ts holds them against the headers.
+ * (`DRM_IOCTL_...` but for the exporters'), and constants of the same headers. structs.test.ts holds them against the headers.
  */
 import { layoutOf } from "./layout.ts";
 import type { StructName } from "./structs.ts";

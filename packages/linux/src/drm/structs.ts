@@ -1,6 +1,6 @@
 /**
  * The structures and request numbers of Linux's DRM that the agent needs: uapi drm.h, drm_mode.h, virtgpu_drm.h, and of the
- * exporters of dmabufs: uapi udmabuf.h, dma-heap.h. Names are the headers'. test/drm-structs.test.ts holds all of it against them.
+ * exporters of dmabufs: uapi udmabuf.h, dma-heap.h. Names are the headers'. structs.test.ts holds all of it against them.
  */
 
 /** The type of a field: a number, an array of them, a string, or another structure. */
