@@ -1,15 +1,13 @@
 /** Puts the machine to sleep in any of the ways, and says what the kernel said. Kernel interface: /sys/power, /dev/snapshot. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { errnoName, type Sys } from "../../native/index.ts";
 import { messageOf } from "../message-of.ts";
 import type { SleepWay } from "../protocol.ts";
 import { abortAfter } from "./abort-freeze.ts";
+import { enterState } from "./power-state.ts";
 import { forgetImages, runSnapshot } from "./snapshot-run.ts";
-import { swapsInUse, withoutSwap } from "./swaps.ts";
-import { type PowerFileWay, type SleepPlan, sleepPlans } from "./ways.ts";
+import { markAsSwap, swapsInUse, withoutSwap } from "./swaps.ts";
+import { type PowerFileWay, sleepPlans } from "./ways.ts";
 import { setWakeAlarm } from "./wake-alarm.ts";
-import { writeWord } from "./write-word.ts";
 
 /** What a sleeper needs. */
 export interface SleeperOptions {
@@ -54,7 +52,11 @@ export class Sleeper {
     if (this.#hasImages) await forgetImages(this.#options.sys);
     this.#hasImages = way === "uswsusp-twice";
     if (way === "uswsusp" || way === "uswsusp-twice") return runSnapshot(way, this.#options);
-    await sleepBy(way, this.#options);
+    try {
+      await sleepBy(way, this.#options);
+    } finally {
+      if (way === "test-resume") for (const path of await swapsInUse()) markAsSwap(path);
+    }
     return { error: null, isSecondLife: false };
   }
 }
@@ -65,26 +67,4 @@ async function sleepBy(way: PowerFileWay, options: SleeperOptions): Promise<void
   if (way === "abort-freeze") return abortAfter(options.gpus, options, enter);
   if (way === "s2idle") await setWakeAlarm(S2IDLE_SECONDS);
   return enter();
-}
-
-async function enterState(plan: SleepPlan, power: string): Promise<void> {
-  try {
-    for (const [file, word] of plan.settings) await offered(join(power, file), word);
-    // Settles in the machine that wakes. The write is made by another thread, and flips go on until all are frozen.
-    await writeWord(join(power, "state"), plan.state);
-  } finally {
-    for (const [file, word] of plan.after) await writeWord(join(power, file), word).catch(() => undefined);
-  }
-}
-
-/** Writes a word that a kernel may not know: its refusal says then what it does know. */
-async function offered(file: string, word: string): Promise<void> {
-  try {
-    await writeWord(file, word);
-  } catch (error) {
-    const known = await readFile(file, "utf8").catch(() => "nothing");
-    throw new Error(
-      `${errnoName(error) ?? "EIO"}: this kernel takes no "${word}" in ${file}, it offers: ${known.trim()}`,
-    );
-  }
 }

@@ -5,7 +5,7 @@
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import type { Sys } from "../../native/index.ts";
 
-/** The requests: _IO('3', n), and _IOW('3', 17, int) for the image. test/snapshot-requests.test.ts holds them against the header. */
+/** The requests: _IO('3', n), and _IOW('3', 17, int) for the image. drm/structs.test.ts holds them against the header. */
 export const snapshotRequests = {
   SNAPSHOT_FREEZE: 0x3301,
   SNAPSHOT_UNFREEZE: 0x3302,
