@@ -68,14 +68,14 @@ describe("a request", () => {
 
   it("of any kind is taken or refused, and nothing else happens", () => {
     const calls = fc.constantFrom("hello", "scene", "sleep", "show", "draw", "flips", "hang", "finish", "x");
-    const any = fc.oneof(
+    const whatever = fc.oneof(
       fc.string().map((text) => text),
       fc.json(),
       fc.record({ id: fc.oneof(fc.nat(), fc.anything()), call: calls, with: fc.anything() }).map(line),
       fc.record({ id: fc.nat(), call: calls, with: fc.dictionary(fc.string(), fc.jsonValue()) }).map(line),
     );
     fc.assert(
-      fc.property(any, (text) => {
+      fc.property(whatever, (text) => {
         try {
           const { id, call } = parseRequest(text ?? "");
           expect(Number.isSafeInteger(id) && call.length > 0).toBe(true);
