@@ -2,47 +2,13 @@
  * The embedder's parts behind guards: a display sink or renderer that throws does not take the device along. What it threw
  * is traced, the command is answered, and the device goes on. A failed assertion is ours and passes.
  */
-import { InvariantViolation } from "../base/assert.ts";
-import type { Tracer } from "../base/tracer.ts";
+import type { Guard } from "../base/guard.ts";
 import { MemoryRangeError } from "../memory/guest-memory.ts";
 import type { CtxCreate, ResourceCreate3d, TransferHost3d } from "../wire/gpu.gen.ts";
 import { GpuReply } from "../wire/gpu.ts";
 import type { CursorImage, DisplaySink, ScanoutPixels } from "./display-sink.ts";
 import type { PixelRect } from "./pixels.ts";
 import type { CapsetInfo, GuestBytes, HostBlob, Renderer, RendererPixels, RendererStatus } from "./renderer.ts";
-
-/** Runs what is not ours; what it throws is traced. */
-export class Guard {
-  readonly #device: string;
-  readonly #tracer: Tracer;
-
-  constructor(device: string, tracer: Tracer) {
-    this.#device = device;
-    this.#tracer = tracer;
-  }
-
-  /** The result of `work`, or `otherwise` when it throws. `who`: for the message. */
-  run<T>(who: string, work: () => T, otherwise: T): T {
-    try {
-      return work();
-    } catch (error) {
-      this.caught(who, error);
-      return otherwise;
-    }
-  }
-
-  /** Traces what was thrown; an assertion goes on. */
-  caught(who: string, error: unknown): void {
-    if (error instanceof InvariantViolation) throw error;
-    if (!this.#tracer.enabled) return;
-    this.#tracer.trace({
-      kind: "message",
-      device: this.#device,
-      level: "error",
-      text: `the ${who} threw: ${String(error)}`,
-    });
-  }
-}
 
 /** A sink that never throws. */
 export class GuardedSink implements DisplaySink {

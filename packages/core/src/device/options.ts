@@ -2,13 +2,14 @@
  * What a virtio-gpu device is configured with, and the checks on it.
  */
 import { GpuError } from "../base/errors.ts";
+import { Guard } from "../base/guard.ts";
 import type { Random } from "../base/random.ts";
 import { silentTracer, type Tracer, unfailing } from "../base/tracer.ts";
 import { ENTRIES_MAX, GpuFeature, MAX_SCANOUTS } from "../wire/gpu.ts";
 import { EDID_BLOCK_BYTES, EDID_BYTES_MAX, generateEdid } from "../wire/edid/index.ts";
 import { featureBit } from "../wire/virtio.ts";
 import type { DisplaySink } from "./display-sink.ts";
-import { Guard, GuardedRenderer } from "./guards.ts";
+import { GuardedRenderer } from "./guards.ts";
 import type { Renderer } from "./renderer.ts";
 
 /** A monitor on an output. */

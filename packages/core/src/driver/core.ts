@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { GpuError } from "../base/errors.ts";
+import { Guard } from "../base/guard.ts";
 import type { Tracer } from "../base/tracer.ts";
 import type { DmaMap, PageAllocator } from "../memory/pages.ts";
 import type { Transport } from "../virtio/transport.ts";
@@ -64,6 +65,8 @@ export class GpuCore {
   readonly desired: DesiredState;
   readonly memory: SessionMemory;
   readonly waiters: Waiters = new Waiters();
+  /** Runs what the user gave us. */
+  readonly guard: Guard;
   /** Contents that no host can give back, and why. Entries go with their objects. */
   readonly losses: Map<DesiredObject, GpuError> = new Map();
   /** UUIDs as last assigned, by resource id. */
@@ -76,12 +79,12 @@ export class GpuCore {
   /** The configuration may have changed. */
   readonly onConfig: Signal<Session> = new Listeners<Session>();
   /** An object was lost for good. */
-  readonly onLost: Signal<DesiredObject> = new Listeners<DesiredObject>();
+  readonly onLost: Signal<DesiredObject>;
   /** A resource has a UUID, maybe another one than before. */
-  readonly onUuid: Signal<number> = new Listeners<number>();
+  readonly onUuid: Signal<number>;
   /** An object was destroyed by its user. */
   readonly onDestroyed: Signal<DesiredObject> = new Listeners<DesiredObject>();
-  readonly onState: Signal<DriverState> = new Listeners<DriverState>();
+  readonly onState: Signal<DriverState>;
 
   /** The life of the device that there is; null while it sleeps, is lost or was removed. */
   session: Session | null = null;
@@ -100,6 +103,10 @@ export class GpuCore {
   constructor(parts: CoreParts, desired: DesiredState = new DesiredState()) {
     this.parts = parts;
     this.desired = desired;
+    this.guard = new Guard(parts.transport.label, parts.tracer);
+    this.onLost = new Listeners(this.guard, "listener of losses");
+    this.onUuid = new Listeners(this.guard, "listener of UUIDs");
+    this.onState = new Listeners(this.guard, "listener of states");
     this.memory = new SessionMemory(parts.allocator, parts.dma);
   }
 

@@ -22,6 +22,7 @@ import { type CoreParts, type Deadlines, GpuCore } from "./core.ts";
 import type { Backing, BufferExporter, GuestBlobObject, Image2dObject } from "./desired/objects.ts";
 import { isFormat, strideOf } from "./desired/objects.ts";
 import { type SavedState, loadState, saveState } from "./desired/saved-state.ts";
+import { GuardedExporter } from "./guards.ts";
 import { Display, type HotplugEvent } from "./display/display.ts";
 import { TextConsole } from "./display/console.ts";
 import { Output } from "./output.ts";
@@ -193,7 +194,10 @@ export class VirtioGpu {
     return output;
   }
 
-  /** Calls `listener` when the displays changed, also over a sleep; returns the deregistration. */
+  /**
+   * Calls `listener` when the displays changed, also over a sleep; returns the deregistration. What a listener throws, of
+   * this and of the others below, is traced and goes no further.
+   */
   onHotplug(listener: (event: HotplugEvent) => void): () => void {
     return this.#display.onHotplug.on(listener);
   }
@@ -240,8 +244,9 @@ export class VirtioGpu {
    * A buffer over memory that somebody else owns and may move or end. As a blob where the device has them, else as an
    * image. Throws as {@link createBuffer}.
    */
-  async importBuffer(exporter: BufferExporter, options: ImportOptions): Promise<GpuBuffer> {
+  async importBuffer(lender: BufferExporter, options: ImportOptions): Promise<GpuBuffer> {
     this.#core.assertUsable();
+    const exporter = new GuardedExporter(lender, this.#core.guard);
     const format = checkFormat(options.format);
     const { width, height, stride = strideOf(width), offset = 0 } = options;
     const shape: BufferShape = { width, height, format, stride, offset };
@@ -277,7 +282,14 @@ export class VirtioGpu {
 
   async #realise(object: Image2dObject | GuestBlobObject, shape: BufferShape): Promise<GpuBuffer> {
     this.#core.desired.resources.set(object.id, object);
-    const buffer = this.#handle(object, shape);
+    let buffer: GpuBuffer;
+    try {
+      buffer = this.#handle(object, shape);
+    } catch (error) {
+      // An exporter that lets nobody subscribe: nothing was told to the host yet.
+      this.#core.desired.resources.delete(object.id);
+      throw error;
+    }
     await this.#core.realise(object);
     return buffer;
   }
@@ -388,7 +400,7 @@ export class VirtioGpu {
     if (isImport !== (exporter !== undefined)) {
       throw new GpuError("EINVAL", isImport ? "an import comes back with its exporter" : "it is no import", facts);
     }
-    if (exporter !== undefined) buffer.claim(exporter);
+    if (exporter !== undefined) buffer.claim(new GuardedExporter(exporter, this.#core.guard));
     this.#unclaimed.delete(buffer);
     return buffer;
   }

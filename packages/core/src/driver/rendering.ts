@@ -86,7 +86,7 @@ export class Rendering {
   readonly #core: GpuCore;
   readonly #policy: PowerPolicy;
   readonly #window: HostWindow;
-  readonly #onCapsets: Signal<readonly HostCapset[]> = new Listeners<readonly HostCapset[]>();
+  readonly #onCapsets: Signal<readonly HostCapset[]>;
   /** Contexts of a loaded state that nobody has adopted yet. */
   readonly #unclaimed: Set<ContextObject>;
   /** As last read; null until somebody asked. */
@@ -95,6 +95,7 @@ export class Rendering {
   /** @internal */
   constructor(core: GpuCore, policy: PowerPolicy) {
     this.#core = core;
+    this.#onCapsets = new Listeners(core.guard, "listener of capability sets");
     this.#policy = policy;
     this.#window = new HostWindow(core);
     this.#unclaimed = new Set(core.desired.contexts.values());

@@ -68,7 +68,7 @@ const ASLEEP: ReadonlySet<DriverState> = new Set(["freezing", "frozen", "suspend
 
 /** See the file's head. */
 export class Display {
-  readonly onHotplug: Signal<HotplugEvent> = new Listeners<HotplugEvent>();
+  readonly onHotplug: Signal<HotplugEvent>;
   readonly #core: GpuCore;
   #states: readonly OutputState[] = [];
   #connectors: readonly ConnectorState[] = [];
@@ -83,6 +83,7 @@ export class Display {
 
   constructor(core: GpuCore) {
     this.#core = core;
+    this.onHotplug = new Listeners(core.guard, "listener of hotplug");
     core.onSession.on((session) => this.#begin(session));
     core.onSessionEnd.on(() => this.#endPause());
     core.onConfig.on((session) => this.#configChanged(session));
