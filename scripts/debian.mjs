@@ -14,6 +14,8 @@ export const needed = [
   { probe: "/usr/include/stdio.h", package: "libc6-dev", why: "prints the kernel's struct layouts" },
   { probe: "/usr/include/linux/virtio_gpu.h", package: "linux-libc-dev", why: "the kernel's own struct layouts" },
   { probe: "/usr/include/libdrm/virtgpu_drm.h", package: "libdrm-dev", why: "the struct layouts of the kernel's DRM" },
+  { probe: "/usr/sbin/mke2fs", package: "e2fsprogs", why: "makes the disks of the lab's Linux machine" },
+  { probe: "xz", package: "xz-utils", why: "unpacks kernel modules" },
   { probe: "make", package: "make", why: "builds what looks like a kernel" },
   { probe: "git", package: "git", why: "splits and applies patch series" },
 ];

@@ -24,8 +24,11 @@ interface AptView {
   readonly target: string;
 }
 
-/** Both apt programs complain when they, as root, write where their own user may not; the files are right all the same. */
-const AS_WE_ARE = ["-o", "APT::Sandbox::User=root"] as const;
+/** As root, apt would complain that its own user may not write where we want the files; and it would wait for ever for a network. */
+const AS_WE_ARE = ["APT::Sandbox::User=root", "Acquire::Retries=1", "Acquire::http::Timeout=30"].flatMap((option) => [
+  "-o",
+  option,
+]);
 
 function privateView(pocket: Pocket): AptView {
   const folder = join(cacheFolder(), "apt", pocket);
@@ -47,20 +50,22 @@ function privateView(pocket: Pocket): AptView {
   };
 }
 
-async function update(view: AptView): Promise<void> {
+/** What went wrong, or null. A source of somebody else's that can't be reached need not concern us. */
+async function update(view: AptView): Promise<unknown> {
   try {
-    await runProgram("apt-get", [...view.options, "-qq", "update"]);
+    await runProgram("apt-get", [...view.options, "-o", "APT::Update::Error-Mode=any", "-qq", "update"]);
+    return null;
   } catch (error) {
-    throw networkError(error);
+    return error;
   }
 }
 
-function networkError(error: unknown): GpuError {
+function networkError(error: unknown, what: string): GpuError {
   if (error instanceof GpuError && error.code === "ENODEV") return error;
-  const why = error instanceof Error ? error.message : String(error);
+  const why = error instanceof Error ? error.message.replace(/ \([A-Z]+\)$/, "") : String(error);
   return new GpuError(
     "EIO",
-    `Debian's package lists could not be fetched (${why}); give a kernel by --deb FILE or --kernel FILE --modules FOLDER`,
+    `${what} could not be fetched (${why}); a kernel can be given by --deb FILE, or --kernel FILE --modules FOLDER`,
     { cause: error },
   );
 }
@@ -93,11 +98,13 @@ async function fetchDeb(name: string, pocket: Pocket, folder: string): Promise<s
     }
   }
   const fresh = privateView(pocket);
-  await update(fresh);
+  const trouble = await update(fresh);
   try {
     return await download(fresh, name, folder);
   } catch (error) {
-    throw networkError(error);
+    throw trouble === null
+      ? networkError(error, `the Debian package ${name}`)
+      : networkError(trouble, "Debian's package lists");
   }
 }
 

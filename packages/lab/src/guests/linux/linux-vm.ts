@@ -29,7 +29,7 @@ export interface LinuxVmOptions {
   readonly rfb?: boolean;
   /** "tcg" unless given; "kvm" only where {@link probeAccelerator} says so. */
   readonly accelerator?: Accelerator;
-  /** Milliseconds for a boot, and for the end of a process (180,000 unless given); a call has twice as much. */
+  /** Milliseconds for a boot, and for the end of a process (300,000 unless given: a busy computer emulates slowly); a call has twice as much. */
   readonly deadlineMs?: number;
 }
 

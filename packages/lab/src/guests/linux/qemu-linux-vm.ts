@@ -16,7 +16,7 @@ import { readQueueStatus } from "./queue-status.ts";
 import { SwapDisk } from "./swap-disk.ts";
 import { VmProcess } from "./vm-process.ts";
 
-const DEFAULT_DEADLINE_MS = 180_000;
+const DEFAULT_DEADLINE_MS = 300_000;
 const QUICK_DEADLINE_MS = 30_000;
 const LINES_SHOWN = 12;
 
@@ -73,6 +73,10 @@ export class QemuLinuxVm implements LinuxVm {
       args,
       swap: this.#swap,
     });
+    if (this.#isDisposed) {
+      await started.kill();
+      throw new GpuError("ENODEV", "the machine was given up");
+    }
     this.#process = started;
     this.#console.attach(started.console);
     const alive = new Promise<void>((resolve, reject) => {
@@ -194,8 +198,8 @@ export class QemuLinuxVm implements LinuxVm {
     try {
       return await withDeadline(work, deadlineMs, sentence);
     } catch (error) {
-      if (error instanceof GpuError && error.code === "ETIMEDOUT" && error.message.startsWith(sentence)) {
-        throw this.#error("ETIMEDOUT", error.message);
+      if (error instanceof GpuError && error.code === "ETIMEDOUT" && error.message.includes(sentence)) {
+        throw this.#error("ETIMEDOUT", `${sentence} within ${deadlineMs} ms`);
       }
       throw error;
     }
