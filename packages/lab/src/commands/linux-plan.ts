@@ -18,7 +18,7 @@ const OBJECTS = 24;
 /** 64 KiB each. */
 const OBJECT_SIZE: Size = { width: 128, height: 128 };
 const SHOWN_MAX = 64;
-const SCENE_MAX = 3 << 30;
+const SCENE_MAX = 3 * 2 ** 30;
 
 /** What is asked of a machine. */
 export interface LinuxRunPlan {

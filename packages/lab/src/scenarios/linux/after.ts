@@ -7,7 +7,7 @@ import { sleep } from "@virtgpu/core/base";
 import type { RgbPicture } from "../../hosts/qemu/ppm.ts";
 import type { Before } from "./before.ts";
 import { type Course, isSamePlace, OTHER_SIZE } from "./course.ts";
-import { within } from "./deadline.ts";
+import { DeadlineError, sentenceOf, within } from "./deadline.ts";
 import type { Expected } from "./eyes.ts";
 import type { Life } from "./life.ts";
 import type { SeenCursor } from "./machine.ts";
@@ -70,7 +70,7 @@ class After {
       await this.#hash();
       await this.#seeHotplug();
     } catch (error) {
-      this.#stuck = error instanceof Error ? error.message : String(error);
+      this.#stuck = sentenceOf(error);
     }
     this.#log = await this.#call("log", {}, "reading the kernel's log").then(
       ({ lines }) => lines,
@@ -290,7 +290,11 @@ class After {
     what: string,
   ): Promise<AgentCalls[Call]["result"]> {
     const { clock, machine, plan } = this.#life;
-    return within(clock, plan.limits.call, what, machine.call(call, parameters));
+    try {
+      return await within(clock, plan.limits.call, what, machine.call(call, parameters));
+    } catch (error) {
+      throw error instanceof DeadlineError ? error : new Error(`${what} failed: ${sentenceOf(error)}`);
+    }
   }
 }
 
@@ -298,8 +302,11 @@ function shows(picture: RgbPicture | undefined, { pictures }: Expected): string 
   if (picture === undefined) return "nothing could be seen";
   const size = `${picture.width}x${picture.height}`;
   if (pictures.some((one) => isSamePicture(one, picture))) return `${size}, what it should`;
-  const isDark = picture.rgb.every((value) => value === 0);
-  return isDark ? `${size}, all black` : `${size} of something else`;
+  const lit = picture.rgb.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0);
+  if (lit === 0) return `${size}, all black`;
+  // QEMU writes a line of text on a black picture where nobody draws.
+  const isPlaceholder = size === "640x480" && lit < picture.rgb.length / 50;
+  return isPlaceholder ? `${size}, what QEMU shows where no guest draws` : `${size} of something else`;
 }
 
 function isSameCursor(one: SeenCursor, other: SeenCursor): boolean {

@@ -75,14 +75,22 @@ function outputCheck(seen: Observation, place: OutputSeen): LinuxCheck {
     itself: "every pixel is the same",
     redraw: "only after it was shown again",
     draw: "only after something new was drawn",
-    never: `not even after something new was drawn: ${shows}`,
+    never:
+      seen.stuck === null
+        ? `not even after something new was drawn: ${shows}`
+        : `nothing can be drawn any more: ${shows}`,
   };
   return check(name, ids, cameBack === "itself", details[cameBack]);
 }
 
-function drawingCheck({ newDrawing }: Observation): LinuxCheck {
+const STUCK = "the agent stopped answering before";
+
+function drawingCheck({ newDrawing, stuck, outputs }: Observation): LinuxCheck {
   const name = "what is drawn afterwards is shown";
-  if (newDrawing === null) return absent(name, [], "no output is lit");
+  if (newDrawing === null) {
+    const reason = outputs.some(({ isLit }) => isLit) ? "nothing could be drawn" : "no output is lit";
+    return absent(name, [], stuck === null ? reason : STUCK);
+  }
   return check(name, [], newDrawing, newDrawing ? "every pixel is right" : "the output does not show it");
 }
 
@@ -123,32 +131,32 @@ function offscreenChecks({ offscreen, offscreenReason, expectsLoss, reply }: Obs
   });
 }
 
-function cursorCheck({ cursor }: Observation): LinuxCheck {
+function cursorCheck({ cursor, stuck }: Observation): LinuxCheck {
   const name = "the cursor is what it was";
-  if (cursor === null) return absent(name, ["R-17 (a)"], "the scene has none");
+  if (cursor === null) return absent(name, ["R-17 (a)"], stuck === null ? "the scene has none" : STUCK);
   const { isSame, before, after } = cursor;
   return check(name, ["R-17 (a)"], isSame, isSame ? after : `before: ${before}; after: ${after}`);
 }
 
-function memoryCheck({ memory }: Observation): LinuxCheck {
+function memoryCheck({ memory, stuck }: Observation): LinuxCheck {
   const name = "the guest's memory of every object is what it was";
-  if (memory === null) return absent(name, [], "the agent was not asked");
+  if (memory === null) return absent(name, [], stuck === null ? "the agent was not asked" : STUCK);
   const { objects, changed } = memory;
   const detail = changed.length === 0 ? plural(objects, "object") : `${changed.length} of ${objects} are not`;
   return check(name, [], changed.length === 0, detail);
 }
 
-function flipCheck({ flips }: Observation): LinuxCheck {
+function flipCheck({ flips, stuck }: Observation): LinuxCheck {
   const name = "an application that flips pages all the time meets no error";
-  if (flips === null) return absent(name, ["R-25 (a)"], "nobody flipped pages");
+  if (flips === null) return absent(name, ["R-25 (a)"], stuck === null ? "nobody flipped pages" : STUCK);
   const detail = `${countText(flips.flips)} flips, ${countText(flips.failed)} failed`;
   return check(name, ["R-25 (a)"], flips.failed === 0 && flips.flips > 0, detail);
 }
 
-function hotplugCheck({ hotplug, hotplugReason }: Observation): LinuxCheck {
+function hotplugCheck({ hotplug, hotplugReason, stuck }: Observation): LinuxCheck {
   const name = "a display that changes while the machine sleeps is noticed";
   const ids = ["R-33 (a)", "R-34 (a)"];
-  if (hotplug === null) return absent(name, ids, hotplugReason ?? "no display was changed");
+  if (hotplug === null) return absent(name, ids, stuck === null ? (hotplugReason ?? "no display was changed") : STUCK);
   const { asked, seen } = hotplug;
   const isSeen = seen.some(({ width, height }) => width === asked.width && height === asked.height);
   const sizes = seen.slice(0, LINES_SHOWN).map(({ width, height }) => `${width}x${height}`);

@@ -6,7 +6,7 @@ import type { Size, SleepReply, SleepWay } from "@virtgpu/linux/agent";
 import { sleep } from "@virtgpu/core/base";
 import type { ProcessEnd } from "../../guests/linux/linux-vm.ts";
 import type { Before } from "./before.ts";
-import { DeadlineError, within } from "./deadline.ts";
+import { DeadlineError, sentenceOf, within } from "./deadline.ts";
 import type { Expected, Looked } from "./eyes.ts";
 import type { Life } from "./life.ts";
 import type { Place } from "./observation.ts";
@@ -82,12 +82,6 @@ async function awaitAnswer({ clock, plan }: Life, course: Course, answer: Promis
   const reply = await Promise.race([answer, late]);
   if (reply === null) throw new DeadlineError("the machine booted anew instead of waking from its image");
   return reply;
-}
-
-/** An error's first line, without the console's last ones, which are kept elsewhere. */
-function sentenceOf(error: unknown): string {
-  const [first = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
-  return first.replace(/; the console(?:'s last lines:| said nothing)$/, "");
 }
 
 type Advance = (life: Life, way: SleepWay, course: Course, answer: Promise<SleepReply>, watch: Watch) => Promise<void>;

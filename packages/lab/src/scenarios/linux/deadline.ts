@@ -21,3 +21,12 @@ export async function within<T>(clock: Clock, limitMs: number, what: string, wor
     (cancel as (() => void) | null)?.();
   }
 }
+
+/** An error's first line, without the console's last ones and the words of the layers that it came through. */
+export function sentenceOf(error: unknown): string {
+  const [first = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+  return first
+    .replace(/; the console(?:'s last lines:| said nothing)(?: \(\w+\))?$/, "")
+    .replace(/^the agent can't \w+: /, "")
+    .replace(/ \(E[A-Z]+\)$/, "");
+}

@@ -7,7 +7,7 @@ import type { LinuxMachine } from "./machine.ts";
 import type { Place } from "./observation.ts";
 import { isSamePicture } from "./pictures.ts";
 
-const POLL_MS = 60;
+const POLL_MS = 80;
 
 /** An output and the pictures that are right for it: one, or those that are flipped. */
 export interface Expected extends Place {

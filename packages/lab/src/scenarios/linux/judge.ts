@@ -55,7 +55,9 @@ export function judgeLife(sleeps: readonly LinuxSleep[]): LifeJudgement {
   const where =
     sleeps.length > 1 && verdict !== "came-back" ? ` (sleep ${worst?.number ?? 0}, ${worst?.way ?? ""})` : "";
   const more = failed.length > 3 ? ` and ${failed.length - 3} more` : "";
-  const losses = failed.length === 0 ? "nothing was lost" : `not so: ${failed.slice(0, 3).join("; ")}${more}`;
+  const list = `not so: ${failed.slice(0, 3).join("; ")}${more}`;
+  const count = `${plural(failed.length, "check")} failed`;
+  const losses = failed.length === 0 ? "nothing was lost" : verdict === "came-back" ? list : count;
   const over = sleeps.length > 1 && verdict === "came-back" ? ` from each of ${plural(sleeps.length, "sleep")}` : "";
   return { verdict, sentence: `${TITLES[verdict]}${over}${where}; ${losses}`, reason: worst?.reason ?? null };
 }

@@ -17,7 +17,7 @@ export function asMachine(vm: LinuxVm, changes: BootChanges = {}): LinuxMachine 
   let boots = 0;
   return {
     get events() {
-      return vm.events;
+      return tellingEvents(vm.events);
     },
     get errors() {
       return vm.errors;
@@ -27,13 +27,21 @@ export function asMachine(vm: LinuxVm, changes: BootChanges = {}): LinuxMachine 
     },
     boot: () => vm.boot(boots++ === 0 ? {} : changes),
     call: (call, parameters) => vm.call(call, parameters),
-    ended: () => vm.ended(),
+    ended: async () => {
+      const end = await vm.ended();
+      return { ...end, events: tellingEvents(end.events) };
+    },
     wake: () => vm.wake(),
     screendump: (gpu, output) => vm.screendump(gpu, output),
     cursor: (gpu, output) => withRfb(vm, gpu, output, readCursor),
     resize: (gpu, output, size) => withRfb(vm, gpu, output, (client) => resize(client, size)),
     deviceStatus: (gpu) => readStatus(vm, gpu),
   };
+}
+
+/** All but those of our own looking through VNC. */
+function tellingEvents(events: readonly string[]): readonly string[] {
+  return events.filter((name) => !name.startsWith("VNC_"));
 }
 
 async function withRfb<T>(
