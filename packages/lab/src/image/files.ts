@@ -151,7 +151,7 @@ const held = new Set<string>();
 /** A name in Linux's abstract socket space: the kernel takes it back when its holder ends, so none is ever left over. */
 async function claim(key: string): Promise<(() => Promise<void>) | null> {
   if (process.platform !== "linux") return claimHere(key);
-  const server = createServer();
+  const server = createServer((socket) => socket.destroy());
   return new Promise((resolve, reject) => {
     server.once("error", (error) => {
       if (codeOf(error) === "EADDRINUSE") resolve(null);
