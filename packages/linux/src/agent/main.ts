@@ -41,9 +41,16 @@ function readOptions(): Options {
 
 const sayOnConsole = (line: string): void => void process.stdout.write(`virtgpu-agent: ${line}\n`);
 
-/** Switches the machine off at once (Documentation/admin-guide/sysrq); nothing here has a disk that it writes to. */
+/** For the orderly way: a driver that hangs keeps its device from being shut down. */
+const POWER_OFF_MS = 10_000;
+
+/**
+ * Switches the machine off (Documentation/admin-guide/sysrq); nothing here has a disk that it writes to. Where that hangs, a
+ * reset ends it: the lab's QEMU exits then, too.
+ */
 function powerOff(): void {
   writeFileSync("/proc/sysrq-trigger", "o");
+  setTimeout(() => writeFileSync("/proc/sysrq-trigger", "b"), POWER_OFF_MS);
 }
 
 async function serve(options: Options, port: Port): Promise<void> {

@@ -11,7 +11,7 @@ import { decode, encode, layoutOf, type StructValue } from "./layout.ts";
 import { type ArgumentOf, flags, REMOVE_FRAMEBUFFER, type RequestName, requestCode, requests } from "./requests.ts";
 
 /** How long a call may take: a driver that needs longer counts as hung. */
-export const CALL_DEADLINE_MS = 45_000;
+export const CALL_DEADLINE_MS = 20_000;
 
 /** What an output consists of: a connector, and the CRTC that feeds it. */
 export interface DrmOutput {
@@ -44,6 +44,8 @@ export class DrmCard {
   readonly #flips = new Map<bigint, () => void>();
   #watch: Watch | null = null;
   #nextFlip = 1n;
+  /** A call that has not returned in time, and still has not. */
+  #stuckIn: string | null = null;
 
   private constructor(sys: Sys, path: string, fd: number) {
     this.#sys = sys;
@@ -63,12 +65,13 @@ export class DrmCard {
     }
   }
 
+  /** Closes it; but not where the driver hangs, as close(2) would never return either. */
   close(): void {
     this.#watch?.close();
     this.#watch = null;
     for (const resolve of this.#flips.values()) resolve();
     this.#flips.clear();
-    closeSync(this.fd);
+    if (this.#stuckIn === null) closeSync(this.fd);
   }
 
   /** An ioctl that answers at once. Throws SystemCallError with the request's name. */
@@ -76,14 +79,38 @@ export class DrmCard {
     return callDevice(this.#sys, this.fd, name, value);
   }
 
-  /** An ioctl that waits for the device. Rejects with ETIMEDOUT where it has not returned in {@link CALL_DEADLINE_MS}. */
+  /**
+   * An ioctl that waits for the device. Rejects with ETIMEDOUT where it has not returned in {@link CALL_DEADLINE_MS}, and from
+   * then on at once until it does: the next one would wait for the same locks.
+   */
   async callLater<R extends RequestName>(
     name: R,
     value: Partial<StructValue<ArgumentOf<R>>>,
   ): Promise<StructValue<ArgumentOf<R>>> {
     const argument = encode<ArgumentOf<R>>(requests[name].of, value);
-    await withinDeadline(this.#retried(name, requestCode(name), argument), name);
+    await this.#inTime(name, () => this.#retried(name, requestCode(name), argument));
     return decode<ArgumentOf<R>>(requests[name].of, argument);
+  }
+
+  async #inTime(name: string, start: () => Promise<void>): Promise<void> {
+    if (this.#stuckIn !== null) {
+      throw new SystemCallError("ETIMEDOUT", name, `was not tried, as ${this.#stuckIn} hangs in the driver`);
+    }
+    const call = start();
+    try {
+      await withinDeadline(call, name);
+    } catch (error) {
+      if (errnoName(error) === "ETIMEDOUT") this.#stickTo(name, call);
+      throw error;
+    }
+  }
+
+  #stickTo(name: string, call: Promise<void>): void {
+    this.#stuckIn = name;
+    const loosen = (): void => {
+      this.#stuckIn = null;
+    };
+    call.then(loosen, loosen);
   }
 
   async #retried(name: string, code: number, argument: Uint8Array): Promise<void> {
@@ -184,7 +211,7 @@ export class DrmCard {
 
   async removeFramebuffer(framebufferId: number): Promise<void> {
     const argument = new Uint8Array(new Uint32Array([framebufferId]).buffer);
-    await withinDeadline(this.#retried("MODE_RMFB", REMOVE_FRAMEBUFFER, argument), "MODE_RMFB");
+    await this.#inTime("MODE_RMFB", () => this.#retried("MODE_RMFB", REMOVE_FRAMEBUFFER, argument));
   }
 
   /** Shows a framebuffer in a mode of its own size, whatever the connector says of what is connected; null: off. */
