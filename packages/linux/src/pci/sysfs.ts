@@ -109,8 +109,8 @@ export class PciSysfs {
 
   /** BARs as the kernel has assigned them. Throws GpuError EPROTO for a file that says something else. */
   bars(address: string): readonly AssignedBar[] {
-    const lines = (read(this.path(address, "resource")) ?? "").split("\n").slice(0, BARS);
-    return lines.flatMap((line, index) => barOf(line, index, address));
+    const lines = (read(this.path(address, "resource")) ?? "").split("\n");
+    return Array.from({ length: BARS }, (_, index) => barOf(lines[index] ?? "", index, address)).flat();
   }
 
   #isGpu(address: string): boolean {
