@@ -12,7 +12,9 @@ export interface AgentParts {
   readonly driver: AgentDriver;
   readonly gpus: AgentGpuDriver;
   readonly log: { next(): readonly string[] };
-  readonly fallAsleep: (way: SleepWay) => Promise<SleepEnd>;
+  readonly fallAsleep: (way: SleepWay, whileLive: () => Promise<void>) => Promise<SleepEnd>;
+  /** Lets the lab look at a machine that goes on after its images have been made. */
+  readonly beLooked: () => Promise<void>;
   /** CLOCK_MONOTONIC in milliseconds. */
   readonly now: () => number;
 }
@@ -100,12 +102,12 @@ export class Agent {
 
   async #sleep(way: SleepWay): Promise<SleepReply> {
     const { gpus, fallAsleep, now } = this.#parts;
-    if (this.#remedy) for (const scene of this.#scenes) await scene.pauseFlips();
-    const refusal = await gpus.beforeSleep().then(
+    const refusal = await this.#beforeSleep().then(
       () => null,
       (error: unknown) => messageOf(error),
     );
-    const end = refusal === null ? await fallAsleep(way) : { error: refusal, isSecondLife: false };
+    const end =
+      refusal === null ? await fallAsleep(way, () => this.#liveOn()) : { error: refusal, isSecondLife: false };
     this.#isSecondLife = end.isSecondLife;
     const returned = now();
     const report = await gpus.afterSleep(now);
@@ -120,6 +122,20 @@ export class Agent {
       lost,
       problems,
     };
+  }
+
+  async #beforeSleep(): Promise<void> {
+    if (this.#remedy) for (const scene of this.#scenes) await scene.pauseFlips();
+    await this.#parts.gpus.beforeSleep();
+  }
+
+  /** The machine goes on as after any sleep, is looked at, and sleeps for good. */
+  async #liveOn(): Promise<void> {
+    const { gpus, now, beLooked } = this.#parts;
+    const report = await gpus.afterSleep(now);
+    if (report.anew) await this.#drawAnew();
+    await beLooked();
+    await this.#beforeSleep();
   }
 
   async #drawAnew(): Promise<{ readonly picture: number; readonly complete: number }> {

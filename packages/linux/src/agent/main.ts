@@ -3,6 +3,7 @@
  * with the driver under test, and puts the machine to sleep, as the lab at the other end of the serial port asks.
  */
 import { writeFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { loadSys } from "../native/index.ts";
 import { Agent } from "./agent.ts";
@@ -12,7 +13,7 @@ import { KernelLog } from "./kernel-log.ts";
 import { messageOf } from "./message-of.ts";
 import { openOwnDriver } from "./own-gpu.ts";
 import { Port } from "./port.ts";
-import type { AgentDriver } from "./protocol.ts";
+import { type AgentDriver, LIVE_SAYS } from "./protocol.ts";
 import { LINE_MAX } from "./requests.ts";
 import { Server } from "./serve.ts";
 import { Sleeper } from "./sleep/sleeper.ts";
@@ -53,6 +54,9 @@ function powerOff(): void {
   setTimeout(() => writeFileSync("/proc/sysrq-trigger", "b"), POWER_OFF_MS);
 }
 
+/** How long a machine stays to be looked at whose images have been made. */
+const LIVE_MS = 8_000;
+
 async function serve(options: Options, port: Port): Promise<void> {
   const sys = loadSys();
   await wakeImage(sys, sayOnConsole);
@@ -65,9 +69,13 @@ async function serve(options: Options, port: Port): Promise<void> {
     gpus,
     log: new KernelLog(),
     now: () => Number(process.hrtime.bigint()) / 1e6,
-    fallAsleep: (way) => {
+    fallAsleep: (way, whileLive) => {
       port.drain();
-      return sleeper.sleep(way);
+      return sleeper.sleep(way, whileLive);
+    },
+    beLooked: async () => {
+      sayOnConsole(LIVE_SAYS);
+      await delay(LIVE_MS);
     },
   });
   const server = new Server({

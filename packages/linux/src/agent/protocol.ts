@@ -148,3 +148,10 @@ export type AgentCall = keyof AgentCalls;
 
 /** What the agent says by itself. "ready": it runs, once a boot. "failed": it ends, and why. */
 export type AgentEvent = { readonly event: "ready" } | { readonly event: "failed"; readonly reason: string };
+
+/**
+ * Part of a console line: with `uswsusp-twice` both images have been made, and the machine goes on for some seconds, so that
+ * its outputs can be looked at. Then it switches itself off, and the second image wakes and answers. Behind a power cut the
+ * first one wakes, and says "ready".
+ */
+export const LIVE_SAYS = "both images are made, and the machine goes on";

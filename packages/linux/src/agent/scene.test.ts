@@ -224,9 +224,14 @@ describe("the agent", () => {
       driver: "kernel",
       gpus: driver,
       log: { next: () => ["a line"] },
-      fallAsleep: (way) => {
+      fallAsleep: async (way, whileLive) => {
         steps.push(way);
-        return Promise.resolve(parts.end ?? { error: null, isSecondLife: false });
+        if (way === "uswsusp-twice") await whileLive();
+        return parts.end ?? { error: null, isSecondLife: false };
+      },
+      beLooked: () => {
+        steps.push("looked");
+        return Promise.resolve();
       },
       now: () => {
         now += 20;
@@ -257,7 +262,13 @@ describe("the agent", () => {
     expect(steps).toEqual(["before", "after"]);
   });
 
-  it("answers nobody in an image whose machine had gone on, and calls after it again", async () => {
+  it("goes on, is looked at and sleeps for good where its images have been made", async () => {
+    const { agent, steps } = agentWith({});
+    await agent.answer({ id: 1, call: "sleep", with: { way: "uswsusp-twice" } });
+    expect(steps).toEqual(["before", "uswsusp-twice", "after", "looked", "before", "after"]);
+  });
+
+  it("answers nobody in an image that another one has outlived, and calls after it again", async () => {
     const { agent } = agentWith({ end: { error: null, isSecondLife: true } });
     expect(await agent.answer({ id: 1, call: "sleep", with: { way: "uswsusp-twice" } })).toBe("nobody");
     expect(await agent.answer({ id: 2, call: "log", with: {} })).toEqual({ result: { lines: ["a line"] } });

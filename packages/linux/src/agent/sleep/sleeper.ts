@@ -23,7 +23,7 @@ export interface SleeperOptions {
 export interface SleepEnd {
   /** Null: what was asked for happened. Else the name of the kernel's errno, or a sentence that begins with it. */
   readonly error: string | null;
-  /** This is a second life of an image whose machine went on: nobody waits for the answer to the call any more. */
+  /** This is an image that another one has outlived, whose answer to the call has been given: nobody waits for this one's. */
   readonly isSecondLife: boolean;
 }
 
@@ -39,19 +39,22 @@ export class Sleeper {
     this.#options = options;
   }
 
-  /** Sleeps. Resolves in the machine that woke, or that never slept. */
-  async sleep(way: SleepWay): Promise<SleepEnd> {
+  /**
+   * Sleeps. Resolves in the machine that woke, or that never slept. `whileLive` is what a machine does that goes on for a
+   * while after its images have been made; all that it did is lost when they wake.
+   */
+  async sleep(way: SleepWay, whileLive: () => Promise<void>): Promise<SleepEnd> {
     try {
-      return await this.#sleep(way);
+      return await this.#sleep(way, whileLive);
     } catch (error) {
       return { error: errnoName(error) ?? messageOf(error), isSecondLife: false };
     }
   }
 
-  async #sleep(way: SleepWay): Promise<SleepEnd> {
+  async #sleep(way: SleepWay, whileLive: () => Promise<void>): Promise<SleepEnd> {
     if (this.#hasImages) await forgetImages(this.#options.sys);
     this.#hasImages = way === "uswsusp-twice";
-    if (way === "uswsusp" || way === "uswsusp-twice") return runSnapshot(way, this.#options);
+    if (way === "uswsusp" || way === "uswsusp-twice") return runSnapshot(way, this.#options, whileLive);
     try {
       await sleepBy(way, this.#options);
     } finally {

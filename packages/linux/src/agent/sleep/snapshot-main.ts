@@ -1,22 +1,40 @@
 /**
  * A process of its own that makes images through /dev/snapshot: `node --single-threaded snapshot-main.js DISK COUNT`. All
- * other threads of the system are frozen meanwhile, so it has only one, and says how it ended on standard output when it is over.
+ * other threads of the system are frozen meanwhile, so it has only one. It says in lines on standard output in which life it
+ * is, and switches the machine off: at once with one image; with more when its standard input says so or ends.
  */
+import { readSync } from "node:fs";
 import { loadSys } from "../../native/index.ts";
 import { messageOf } from "../message-of.ts";
 import { ImageDisk, type StoredImage } from "./image-disk.ts";
 import { SnapshotDevice } from "./snapshot-device.ts";
 
-/** "live": the machine that made the images goes on. "image": this is an image's own life. */
-type Outcome = { readonly life: "live" | "image" } | { readonly error: string };
+/** What it says; "live": all images are made, and the machine goes on; "image": this is the life of the image of that number. */
+type Word =
+  | { readonly life: "live" }
+  | { readonly life: "image"; readonly number: number }
+  | { readonly error: string };
 
-function makeImages(diskPath: string, count: number): Outcome {
+const STDIN = 0;
+
+function say(word: Word): void {
+  process.stdout.write(`${JSON.stringify(word)}\n`);
+}
+
+function withImages(diskPath: string, count: number): void {
   const disk = new ImageDisk(diskPath);
   try {
     const device = new SnapshotDevice(loadSys(), "create");
     try {
       device.freeze();
-      return makeFrozen(device, disk, count);
+      const life = makeImages(device, disk, count);
+      if (life !== null) {
+        say({ life: "image", number: life });
+        return;
+      }
+      if (count > 1) goOn(device);
+      device.powerOff();
+      throw new Error("EIO: the machine did not switch off");
     } finally {
       device.close();
     }
@@ -25,29 +43,28 @@ function makeImages(diskPath: string, count: number): Outcome {
   }
 }
 
-/** One image is slept on; of several the last is kept for later, and the machine goes on. */
-function makeFrozen(device: SnapshotDevice, disk: ImageDisk, count: number): Outcome {
+/** Makes and stores images. Returns null in the machine that made them, in an image's life its number from 1. */
+function makeImages(device: SnapshotDevice, disk: ImageDisk, count: number): number | null {
   const images: StoredImage[] = [];
   while (images.length < count) {
-    if (!device.createImage()) return { life: "image" };
+    if (!device.createImage()) return images.length + 1;
     images.push(disk.store(images, (page) => device.read(page)));
     if (images.length < count) device.freeImage();
   }
   disk.setImages(images);
-  if (count === 1) {
-    device.powerOff();
-    throw new Error("EIO: the machine did not switch off");
-  }
-  return { life: "live" };
+  return null;
 }
 
-function outcomeOf(diskPath: string, count: number): Outcome {
-  try {
-    return makeImages(diskPath, count);
-  } catch (error) {
-    return { error: messageOf(error) };
-  }
+/** The machine goes on until somebody says that it is enough. */
+function goOn(device: SnapshotDevice): void {
+  device.unfreeze();
+  say({ life: "live" });
+  readSync(STDIN, new Uint8Array(1));
 }
 
 const [diskPath = "", count = "1"] = process.argv.slice(2);
-process.stdout.write(`${JSON.stringify(outcomeOf(diskPath, Number(count)))}\n`);
+try {
+  withImages(diskPath, Number(count));
+} catch (error) {
+  say({ error: messageOf(error) });
+}

@@ -1,7 +1,7 @@
 /** Hibernation by a program, as uswsusp does it: the agent's side of {@link SnapshotDevice} and {@link ImageDisk}. */
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { errnoName, type Sys } from "../../native/index.ts";
 import { messageOf } from "../message-of.ts";
 import { ImageDisk } from "./image-disk.ts";
@@ -13,29 +13,41 @@ import { swapsInUse, withoutSwap } from "./swaps.ts";
 const SNAPSHOT_MAIN = fileURLToPath(new URL(`./snapshot-main${import.meta.url.slice(-3)}`, import.meta.url));
 
 /**
- * "uswsusp": one image, and ACPI S4. "uswsusp-twice": two images between one PREPARE and POST; the machine goes on, and the
- * images wake one after another in the next boots, the last one first.
+ * "uswsusp": one image, and ACPI S4. "uswsusp-twice": two images between one PREPARE and POST, then the machine goes on for
+ * as long as `whileLive` takes, then ACPI S4. The images wake one after another in the next boots, the last one first.
  */
-export async function runSnapshot(way: "uswsusp" | "uswsusp-twice", options: SleeperOptions): Promise<SleepEnd> {
+export async function runSnapshot(
+  way: "uswsusp" | "uswsusp-twice",
+  options: SleeperOptions,
+  whileLive: () => Promise<void>,
+): Promise<SleepEnd> {
   try {
     const swaps = await swapsInUse();
     const [disk] = swaps;
     if (disk === undefined) throw new Error("ENOSPC: there is no swap disk to keep an image on");
-    const said = await withoutSwap(options.sys, swaps, () => runMain(disk, way === "uswsusp" ? 1 : 2));
-    if ("error" in said) return { error: said.error, isSecondLife: false };
-    return { error: null, isSecondLife: way === "uswsusp-twice" && said.life === "image" };
+    const count = way === "uswsusp" ? 1 : 2;
+    const number = await withoutSwap(options.sys, swaps, () => runMain(disk, count, whileLive));
+    return { error: null, isSecondLife: number < count };
   } catch (error) {
     return { error: messageOf(error), isSecondLife: false };
   }
 }
 
-async function runMain(disk: string, count: number): Promise<{ readonly life: unknown } | { readonly error: string }> {
-  const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, ["--single-threaded", SNAPSHOT_MAIN, disk, String(count)]);
-  const said: unknown = JSON.parse(stdout);
-  if (typeof said !== "object" || said === null) throw new Error("EPROTO: the process that makes images said nothing");
-  if ("error" in said) return { error: String(said.error) };
-  return { life: "life" in said ? said.life : null };
+/** Returns in an image's life, with its number. */
+async function runMain(disk: string, count: number, whileLive: () => Promise<void>): Promise<number> {
+  const child = spawn(process.execPath, ["--single-threaded", SNAPSHOT_MAIN, disk, String(count)], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  child.stdin.on("error", () => undefined);
+  for await (const line of createInterface({ input: child.stdout })) {
+    const said: unknown = JSON.parse(line);
+    if (typeof said !== "object" || said === null) break;
+    if ("error" in said) throw new Error(String(said.error));
+    if ("number" in said) return Number(said.number);
+    await whileLive();
+    child.stdin.end();
+  }
+  throw new Error("EPROTO: the process that makes images has ended without a word");
 }
 
 /** Takes back what {@link runSnapshot} left on the disks: another way to sleep would write over it. */
