@@ -32,6 +32,10 @@ export interface RamImage {
 
 /** How a {@link SimMachine} is put together. */
 export interface SimMachineOptions extends Omit<SimHostOptions, "clock" | "memory"> {
+  /** Time, where several machines share it. Default: a clock of its own. */
+  readonly clock?: VirtualClock | undefined;
+  /** Bytes of memory for a boot kernel's driver, whole pages. Default 8 MiB. */
+  readonly bootBytes?: number | undefined;
   /** Bytes of memory for the driver, whole pages. Default 32 MiB. */
   readonly ramBytes?: number | undefined;
   /** Seed of all randomness. Default 1. */
@@ -54,7 +58,7 @@ export interface SimMachineOptions extends Omit<SimHostOptions, "clock" | "memor
 
 const RAM_BYTES_DEFAULT = 32 << 20;
 /** Behind the driver's memory lies some that is the boot driver's. */
-const BOOT_BYTES = 8 << 20;
+const BOOT_BYTES_DEFAULT = 8 << 20;
 
 /** See the file's head. */
 export class SimMachine {
@@ -81,15 +85,17 @@ export class SimMachine {
   readonly deviceMemory: GuestMemory;
   readonly #options: SimMachineOptions;
   readonly #ramBytes: number;
+  readonly #bootBytes: number;
 
   constructor(options: SimMachineOptions = {}) {
     const ramBytes = options.ramBytes ?? RAM_BYTES_DEFAULT;
     this.#options = options;
     this.#ramBytes = ramBytes;
-    this.clock = new VirtualClock({ turn: options.turn });
+    this.#bootBytes = options.bootBytes ?? BOOT_BYTES_DEFAULT;
+    this.clock = options.clock ?? new VirtualClock({ turn: options.turn });
     this.random = new SeededRandom(options.seed ?? 1);
     this.recorder = new Recorder({ clock: this.clock });
-    this.ram = GuestRam.of(ramBytes + BOOT_BYTES);
+    this.ram = GuestRam.of(ramBytes + this.#bootBytes);
     if (options.image !== undefined) this.#load(options.image);
     this.rings = options.watchRings === true ? new WatchedMemory(this.ram) : null;
     this.frames = new RamPageAllocator(
@@ -115,7 +121,7 @@ export class SimMachine {
 
   /** Memory of whoever drove the device before: behind the driver's. */
   get bootRegion(): MemoryRegion {
-    return { address: this.#ramBytes, byteLength: BOOT_BYTES };
+    return { address: this.#ramBytes, byteLength: this.#bootBytes };
   }
 
   /** Another GPU in the same machine. Its label is `gpu1` and so on, if none is given. */

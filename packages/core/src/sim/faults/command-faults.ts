@@ -104,6 +104,8 @@ interface Rule {
 /** See the file's head. */
 export class CommandFaults {
   readonly clock: Clock | undefined;
+  /** Called at each fault that strikes, before it does. */
+  onStrike: ((command: SeenCommand, effect: CommandEffect) => void) | null = null;
   #rules: Rule[] = [];
   #log: SeenCommand[] = [];
   #count = 0;
@@ -174,7 +176,9 @@ export class CommandFaults {
       const first = fault.at ?? 1;
       if (rule.met >= first && rule.met < first + (fault.times ?? 1)) effect ??= fault.effect;
     }
-    if (effect !== null) this.#struck += 1;
+    if (effect === null) return null;
+    this.#struck += 1;
+    this.onStrike?.(command, effect);
     return effect;
   }
 }

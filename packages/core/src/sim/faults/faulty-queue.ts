@@ -183,11 +183,12 @@ export class FaultyDeviceQueue implements DeviceQueue {
   }
 
   /**
-   * Lets go of what was held back. The commands that hung stay in line for the model: returns true when there are any, and
+   * Lets go of what was held back; a duplicate that found no occasion does not come any more. The commands that hung stay in line for the model: returns true when there are any, and
    * the model has to process the queue.
    */
   release(): boolean {
     this.#hanging = false;
+    this.#duplicate = null;
     for (const held of this.#held.slice()) this.#letGo(held);
     return this.#stash.length > 0;
   }
