@@ -28,6 +28,8 @@ function kernelWords(options: LinuxVmOptions): string {
     "loglevel=5",
     "no_console_suspend",
     "panic=-1",
+    // An emulated processor speculates about nothing; without the precautions a boot takes a tenth less.
+    "mitigations=off",
     ...options.commandLine,
     ...(options.agent.length === 0 ? [] : ["--", ...options.agent]),
   ];

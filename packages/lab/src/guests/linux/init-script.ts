@@ -46,7 +46,7 @@ if [ -n "$swap" ]; then
   if [ "$signature" = S1SUSPEND ]; then
     cat "/sys/block/$swap/dev" >/sys/power/resume
     say "the image was not resumed; the kernel says:"
-    dmesg | grep -i -E "PM: |hibernat|resume" | tail -n 12
+    dmesg | grep -i -E "PM: |hibernat" | tail -n 6
     say "switching off, so that the sleeping system is not harmed"
     off
   fi

@@ -11,6 +11,7 @@ import { RfbClient } from "../../hosts/qemu/rfb-client.ts";
 import { AgentChannel } from "./agent-channel.ts";
 import { qemuArguments } from "./command-line.ts";
 import { ConsoleLog } from "./console-log.ts";
+import { INIT_SAYS } from "./init-script.ts";
 import type { BootChanges, LinuxVm, LinuxVmOptions, ProcessEnd, QueueStatus } from "./linux-vm.ts";
 import { readQueueStatus } from "./queue-status.ts";
 import { SwapDisk } from "./swap-disk.ts";
@@ -36,6 +37,8 @@ export class QemuLinuxVm implements LinuxVm {
   readonly #pastErrors: string[] = [];
   #process: VmProcess | null = null;
   #waiter: Waiter | null = null;
+  /** Where the console's lines of the latest process begin. */
+  #bootLine = 0;
   #isDisposed = false;
 
   constructor(options: LinuxVmOptions) {
@@ -78,6 +81,7 @@ export class QemuLinuxVm implements LinuxVm {
       throw new GpuError("ENODEV", "the machine was given up");
     }
     this.#process = started;
+    this.#bootLine = this.#console.lines.length;
     this.#console.attach(started.console);
     const alive = new Promise<void>((resolve, reject) => {
       this.#waiter = { resolve, reject };
@@ -181,9 +185,10 @@ export class QemuLinuxVm implements LinuxVm {
   #processEnded(process: VmProcess, end: ProcessEnd): void {
     if (this.#process !== process) return;
     this.#agent.detach();
-    this.#waiter?.reject(
-      this.#error("ENODEV", `the machine ended before its agent answered (${endSentence(end, process.errorLines)})`),
-    );
+    const how = endSentence(end, process.errorLines);
+    const refused = refusedImage(this.#console.lines.slice(this.#bootLine));
+    const sentence = refused ?? `the machine ended before its agent answered (${how})`;
+    this.#waiter?.reject(this.#error("ENODEV", sentence));
     this.#waiter = null;
   }
 
@@ -210,6 +215,15 @@ export class QemuLinuxVm implements LinuxVm {
     const said = last.length === 0 ? "; the console said nothing" : `; the console's last lines:\n${last.join("\n")}`;
     return new GpuError(code, `${sentence}${said}`, { device: "qemu" });
   }
+}
+
+/** The sentence for a kernel that did not take its image (its words: kernel/power/snapshot.c), or null. */
+function refusedImage(lines: readonly string[]): string | null {
+  if (!lines.some((line) => line.startsWith(`${INIT_SAYS} the image was not resumed`))) return null;
+  const reason = lines.flatMap((line) => /Image mismatch: (.*)$/.exec(line)?.[1] ?? []).at(0);
+  return reason === undefined
+    ? "the kernel did not take its image back"
+    : `the kernel did not take its image back, as this machine is not the one that it left (mismatch: ${reason})`;
 }
 
 function endSentence(end: ProcessEnd, errors: readonly string[]): string {
