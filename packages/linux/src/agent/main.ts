@@ -63,7 +63,7 @@ async function serve(options: Options, port: Port): Promise<void> {
   const open = options.driver === "kernel" ? openKernelDriver : openOwnDriver;
   const gpus: AgentGpuDriver = await open({ way: options.way, memory: options.memory, say: sayOnConsole });
   const addresses = gpus.gpus.map(({ address }) => address);
-  const sleeper = new Sleeper({ sys, gpus: addresses, say: sayOnConsole });
+  const sleeper = new Sleeper({ sys, gpus: addresses, say: sayOnConsole, port: options.port });
   const agent = new Agent({
     driver: options.driver,
     gpus,

@@ -7,7 +7,7 @@ import { enterState } from "./power-state.ts";
 import { forgetImages, runSnapshot } from "./snapshot-run.ts";
 import { markAsSwap, swapsInUse, withoutSwap } from "./swaps.ts";
 import { type PowerFileWay, sleepPlans } from "./ways.ts";
-import { setWakeAlarm } from "./wake-alarm.ts";
+import { wakeBySerialPort } from "./wake-source.ts";
 
 /** What a sleeper needs. */
 export interface SleeperOptions {
@@ -15,6 +15,8 @@ export interface SleeperOptions {
   /** PCI addresses of the GPUs: an aborted freeze is aborted after the last of them. */
   readonly gpus: readonly string[];
   readonly say: (line: string) => void;
+  /** The agent's serial port. */
+  readonly port: string;
   /** Where /sys/power is. */
   readonly power?: string;
 }
@@ -26,8 +28,6 @@ export interface SleepEnd {
   /** This is an image that another one has outlived, whose answer to the call has been given: nobody waits for this one's. */
   readonly isSecondLife: boolean;
 }
-
-const S2IDLE_SECONDS = 3;
 
 /** The machine's sleeps, one after another. */
 export class Sleeper {
@@ -68,6 +68,7 @@ async function sleepBy(way: PowerFileWay, options: SleeperOptions): Promise<void
   const enter = (): Promise<void> => enterState(sleepPlans[way], options.power ?? "/sys/power");
   if (way === "abort-image") return withoutSwap(options.sys, await swapsInUse(), enter);
   if (way === "abort-freeze") return abortAfter(options.gpus, options, enter);
-  if (way === "s2idle") await setWakeAlarm(S2IDLE_SECONDS);
+  // QEMU's clock rings no bell that an idle machine hears: it is woken by its power button, or by a byte on the port.
+  if (way === "s2idle") await wakeBySerialPort(options.port).catch((error: unknown) => options.say(messageOf(error)));
   return enter();
 }
