@@ -1,5 +1,5 @@
 /** What a guest life comes to, with machines that come through in every way there is. */
-import { pattern, type SleepReply, type SleepWay } from "@virtgpu/linux/agent";
+import { LIVE_SAYS, pattern, type SleepReply, type SleepWay } from "@virtgpu/linux/agent";
 import { describe, expect, it } from "vitest";
 import { createNodeClock } from "../src/hosts/node-clock.ts";
 import type { LinuxSleep } from "../src/report/linux-record.ts";
@@ -26,6 +26,7 @@ const plan: LifePlan = {
   shownMax: 3,
   limits: { sleep: 400, wake: 400, anew: 100, call: 400, grace: 100, redrawn: 100 },
   pattern,
+  liveSays: LIVE_SAYS,
 };
 
 const silent = { stage: (): void => {}, note: (): void => {} };
@@ -172,6 +173,16 @@ describe("a guest life", () => {
     expect(sleeps.flatMap(failed)).toEqual([]);
     expect(sleeps[0]?.checks.filter(({ name }) => name.endsWith("stays off")).length).toBe(2);
     expect(machine.calls.filter((call) => call === "show").length).toBe(4);
+  });
+
+  it("looks at the machine that goes on after two images, and at the first of them", async () => {
+    const { sleeps } = await live("perfect", { chain: ["uswsusp-twice"] });
+    expect(sleeps.flatMap(failed)).toEqual([]);
+    const checks = sleeps[0]?.checks.filter(({ requirements }) => requirements[0] === "R-15");
+    const detail = "the live machine showed all; the first image shows all";
+    expect(checks).toMatchObject([{ detail }, { detail }]);
+    const lost = await live("forgets", { chain: ["uswsusp-twice"] });
+    expect(lost.sleeps.flatMap(failed)).toContain("the machine that goes on after two images shows what it showed");
   });
 
   it("counts what the driver says that it lost", async () => {

@@ -8,14 +8,13 @@ import { createNodeClock } from "../hosts/node-clock.ts";
 import type { LinuxRecord } from "../report/linux-record.ts";
 import { writeLinuxReport } from "../report/write-linux-report.ts";
 import { type LifeWatcher, runLife } from "../scenarios/linux/life.ts";
-import type { Pattern } from "../scenarios/linux/pictures.ts";
 import { makeLinuxRecord, reportPictures, subjectOf } from "../scenarios/linux/record.ts";
 import { prepareMachine } from "../scenarios/linux/setup.ts";
 import { asMachine } from "../scenarios/linux/vm-machine.ts";
 import { UsageError } from "../usage-error.ts";
 import { commandLine } from "./command-line.ts";
 import type { LinuxFlags } from "./linux.ts";
-import { findKernelSource, type LinuxRunPlan, makeLinuxPlan } from "./linux-plan.ts";
+import { type AgentParts, findKernelSource, type LinuxRunPlan, makeLinuxPlan } from "./linux-plan.ts";
 import { ownVersion } from "./own-version.ts";
 import { untilInterrupted } from "./until-interrupted.ts";
 
@@ -31,12 +30,12 @@ export const SILENT: LifeWatcher = { stage: () => {}, note: () => {} };
 /** One run with its report. */
 export async function runOne(flags: LinuxFlags, here: string, folder: string, watcher: LifeWatcher): Promise<LinuxRun> {
   const startedAt = new Date();
-  const pattern = await loadPattern();
+  const agent = await loadAgentParts();
   // Mistakes in what was typed come before a kernel is built.
-  makeLinuxPlan(flags, null, pattern);
+  makeLinuxPlan(flags, null, agent);
   watcher.stage("prepare kernel and disks");
   const kernel = await findKernelSource(flags, here, (line) => watcher.note(line));
-  const planned = makeLinuxPlan(flags, kernel, pattern);
+  const planned = makeLinuxPlan(flags, kernel, agent);
   const { outcome, subject, console } = await untilInterrupted((signal) => liveOnce(planned, watcher, signal));
   const record = makeLinuxRecord(
     {
@@ -56,7 +55,7 @@ export async function runOne(flags: LinuxFlags, here: string, folder: string, wa
 }
 
 /** The machine for as long as it lives. */
-async function liveOnce(
+export async function liveOnce(
   { plan, setup, hard }: LinuxRunPlan,
   watcher: LifeWatcher,
   signal: AbortSignal,
@@ -83,16 +82,18 @@ async function liveOnce(
   }
 }
 
-interface Lived {
+/** What a life leaves. */
+export interface Lived {
   readonly outcome: Awaited<ReturnType<typeof runLife>>;
   readonly subject: LinuxRecord["subject"];
   readonly console: readonly string[];
 }
 
-/** The pictures that the agent draws. Throws UsageError where its package is not installed. */
-export async function loadPattern(): Promise<Pattern> {
+/** What is needed of the agent. Throws UsageError where its package is not installed. */
+export async function loadAgentParts(): Promise<AgentParts> {
   try {
-    return (await import("@virtgpu/linux/agent")).pattern;
+    const { pattern, LIVE_SAYS } = await import("@virtgpu/linux/agent");
+    return { pattern, liveSays: LIVE_SAYS };
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : null;
     if (code !== "ERR_MODULE_NOT_FOUND") throw error;

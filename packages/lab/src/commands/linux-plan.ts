@@ -6,7 +6,6 @@ import { cacheFolder } from "../guests/linux/cache.ts";
 import { DEBIAN_KERNELS, type KernelSource } from "../guests/linux/kernel.ts";
 import { findQemu } from "../hosts/qemu/qemu-process.ts";
 import { LINUX_CASES, type LinuxCase } from "../scenarios/linux/cases.ts";
-import type { Pattern } from "../scenarios/linux/pictures.ts";
 import { type LifePlan, LIMITS } from "../scenarios/linux/plan.ts";
 import { type LinuxSetup, sceneBytes } from "../scenarios/linux/setup.ts";
 import { UsageError } from "../usage-error.ts";
@@ -27,8 +26,11 @@ export interface LinuxRunPlan {
   readonly hard: LinuxCase;
 }
 
+/** What is taken from the agent's package, which may not be installed. */
+export type AgentParts = Pick<LifePlan, "pattern" | "liveSays">;
+
 /** Throws UsageError. */
-export function makeLinuxPlan(flags: LinuxFlags, kernel: KernelSource | null, pattern: Pattern): LinuxRunPlan {
+export function makeLinuxPlan(flags: LinuxFlags, kernel: KernelSource | null, agent: AgentParts): LinuxRunPlan {
   checkFlags(flags);
   const hard = LINUX_CASES[flags.case];
   if (hard === undefined) throw new UsageError(`there is no case called "${flags.case}"`);
@@ -55,7 +57,7 @@ export function makeLinuxPlan(flags: LinuxFlags, kernel: KernelSource | null, pa
     seed: 1,
     shownMax: SHOWN_MAX,
     limits: LIMITS,
-    pattern,
+    ...agent,
   };
   const plan = { ...typed, ...hard.plan?.(typed) };
   const bytes = sceneBytes(plan.outputs, plan.offscreen, plan.gpus);

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import {
   type AgentCall,
   type AgentCalls,
+  LIVE_SAYS,
   pattern,
   type SceneObject,
   type SceneReply,
@@ -75,6 +76,10 @@ export class FakeLinux implements LinuxMachine {
     return new Promise((resolve) => {
       this.#ended = resolve;
     });
+  }
+
+  async cutPower(): Promise<ProcessEnd> {
+    return { code: null, signal: "SIGKILL", events: [] };
   }
 
   async wake(): Promise<void> {
@@ -201,7 +206,9 @@ export class FakeLinux implements LinuxMachine {
     });
     if (facts.endsProcess) {
       const events = [...facts.events, ...(facts.events.includes("SHUTDOWN") ? [] : ["SHUTDOWN"])];
-      setTimeout(() => this.#ended?.({ code: 0, signal: null, events }), 5);
+      const isTwice = way === "uswsusp-twice";
+      if (isTwice) this.console.push(`virtgpu-agent: ${LIVE_SAYS}`);
+      setTimeout(() => this.#ended?.({ code: 0, signal: null, events }), isTwice ? 250 : 5);
     }
     return answered;
   }

@@ -19,6 +19,7 @@ export function checksOf(seen: Observation): readonly LinuxCheck[] {
     check("the machine comes back and answers", [], seen.stuck === null, seen.stuck ?? "it does"),
     ...sleepChecks(seen),
     ...seen.outputs.map((output) => outputCheck(seen, output)),
+    ...twiceChecks(seen),
     drawingCheck(seen),
     ...offscreenChecks(seen),
     cursorCheck(seen),
@@ -81,6 +82,15 @@ function outputCheck(seen: Observation, place: OutputSeen): LinuxCheck {
         : `nothing can be drawn any more: ${shows}`,
   };
   return check(name, ids, cameBack === "itself", details[cameBack]);
+}
+
+function twiceChecks({ twice }: Observation): readonly LinuxCheck[] {
+  if (twice === null) return [];
+  const { live, first, detail } = twice;
+  return [
+    check("the machine that goes on after two images shows what it showed", ["R-15"], live, detail),
+    check("the first of two images shows what it showed", ["R-15"], first, detail),
+  ];
 }
 
 const STUCK = "the agent stopped answering before";

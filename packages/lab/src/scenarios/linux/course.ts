@@ -12,6 +12,9 @@ import type { Life } from "./life.ts";
 import type { Place } from "./observation.ts";
 import { LINUX_SLEEP_WAYS } from "./ways.ts";
 
+/** Between two tries to wake a machine. */
+const WAKE_AGAIN_MS = 2000;
+
 /** What a display is given while the machine sleeps. */
 export const OTHER_SIZE: Size = { width: 1152, height: 864 };
 
@@ -32,6 +35,8 @@ export interface Course {
   /** Why none did. */
   notResized: string | null;
   looked: Looked | null;
+  /** With two images: whether the machine that goes on shows all that it should; null: it did not go on. */
+  live: boolean | null;
 }
 
 /** How to sleep, and for how long the host stops answering before. */
@@ -56,6 +61,7 @@ export async function takeCourse(life: Life, { way, hangMs }: CourseOptions, bef
     resized: null,
     notResized: plan.hotplug ? "the machine was not asleep, or has no display that can be changed" : null,
     looked: null,
+    live: null,
   };
   const watch = new Watch(life, before, course);
   try {
@@ -64,7 +70,10 @@ export async function takeCourse(life: Life, { way, hangMs }: CourseOptions, bef
     }
     const answer = machine.call("sleep", { way });
     answer.catch(() => {});
-    await (LINUX_SLEEP_WAYS[way].needsWake ? sleepAndWake : sleepOrEnd)(life, way, course, answer, watch);
+    await (LINUX_SLEEP_WAYS[way].needsWake ? sleepAndWake : sleepOrEnd)(life, way, course, answer, {
+      watch,
+      before,
+    });
     course.reply ??= await awaitAnswer(life, course, answer);
     course.answeredAt = clock.nowMs();
     if (!course.isNewProcess) course.events = [...machine.events];
@@ -84,13 +93,22 @@ async function awaitAnswer({ clock, plan }: Life, course: Course, answer: Promis
   return reply;
 }
 
-type Advance = (life: Life, way: SleepWay, course: Course, answer: Promise<SleepReply>, watch: Watch) => Promise<void>;
+type Advance = (
+  life: Life,
+  way: SleepWay,
+  course: Course,
+  answer: Promise<SleepReply>,
+  context: { readonly watch: Watch; readonly before: Before },
+) => Promise<void>;
 
 /** The process ends, and the next one wakes the guest; or an answer comes first, from a machine that slept otherwise or not at all. */
-const sleepOrEnd: Advance = async ({ machine, clock, plan, watcher }, _way, course, answer, watch) => {
+const sleepOrEnd: Advance = async (life, way, course, answer, { watch, before }) => {
+  const { machine, clock, plan, watcher } = life;
   const ended = machine.ended();
   ended.catch(() => {});
-  const first = await within(clock, plan.limits.sleep, "going to sleep", Promise.race([answer, ended]));
+  const asleep = Promise.race([answer, ended]);
+  if (way === "uswsusp-twice") await lookLive(life, course, before, asleep);
+  const first = await within(clock, plan.limits.sleep, "going to sleep", asleep);
   if (!("code" in first)) {
     course.reply = first;
     course.wokeAt = clock.nowMs();
@@ -108,8 +126,8 @@ const sleepOrEnd: Advance = async ({ machine, clock, plan, watcher }, _way, cour
 };
 
 /** Somebody has to end the sleep. An answer before that: it was refused, or an alarm ended it. */
-const sleepAndWake: Advance = async (life, way, course, answer, watch) => {
-  const { machine, clock, plan } = life;
+const sleepAndWake: Advance = async (life, way, course, answer, { watch }) => {
+  const { clock, plan } = life;
   const asleep = tellsEvents(life, LINUX_SLEEP_WAYS[way].events, () => course.reply !== null);
   void answer.then(
     (reply) => (course.reply = reply),
@@ -118,12 +136,39 @@ const sleepAndWake: Advance = async (life, way, course, answer, watch) => {
   await within(clock, plan.limits.sleep, "going to sleep", Promise.race([answer, asleep]));
   course.asleepAt = clock.nowMs();
   if (LINUX_SLEEP_WAYS[way].events.length > 0 && course.reply === null) await watch.resize();
-  const woken = machine.wake();
+  const woken = wakeUp(life, way, () => course.reply !== null);
   woken.catch(() => {});
   await within(clock, plan.limits.sleep, "waking the machine", Promise.race([answer, woken]));
   course.wokeAt = clock.nowMs();
   watch.start();
 };
+
+/** Two images are made, and the machine goes on for some seconds: then its outputs are looked at. */
+async function lookLive(life: Life, course: Course, before: Before, asleep: Promise<unknown>): Promise<void> {
+  const { machine, clock, plan, eyes } = life;
+  const state = { isOver: false };
+  void asleep.finally(() => (state.isOver = true)).catch(() => {});
+  const end = clock.nowMs() + plan.limits.sleep;
+  const isLive = (): boolean => machine.console.slice(before.consoleLines).some((line) => line.includes(plan.liveSays));
+  while (!state.isOver && !isLive() && clock.nowMs() < end) await sleep(clock, 50);
+  if (!isLive()) return;
+  const { right } = await eyes.watch(watched(life, before), () => state.isOver);
+  course.live = right.size === life.staying.length;
+}
+
+/** What each output may show: what it should, or what is flipped on it. */
+export function watched(life: Life, { flipping }: Before): readonly Expected[] {
+  return life.staying.map((one) => (flipping !== null && isSamePlace(one, flipping) ? flipping : one));
+}
+
+/** A machine that tells no event when it sleeps may not sleep yet: it is woken until it answers. */
+async function wakeUp({ machine, clock }: Life, way: SleepWay, isOver: () => boolean): Promise<void> {
+  await machine.wake();
+  while (LINUX_SLEEP_WAYS[way].events.length === 0 && !isOver()) {
+    await sleep(clock, WAKE_AGAIN_MS);
+    if (!isOver()) await machine.wake();
+  }
+}
 
 /** Resolves when the machine has told all these events. */
 async function tellsEvents({ machine, clock }: Life, wanted: readonly string[], isOver: () => boolean): Promise<void> {
@@ -138,10 +183,10 @@ class Watch {
   #end: number = Infinity;
   #looked: Promise<Looked> | null = null;
 
-  constructor(life: Life, { flipping }: Before, course: Course) {
+  constructor(life: Life, before: Before, course: Course) {
     this.#life = life;
     this.#course = course;
-    this.#expected = life.staying.map((one) => (flipping !== null && isSamePlace(one, flipping) ? flipping : one));
+    this.#expected = watched(life, before);
   }
 
   start(): void {

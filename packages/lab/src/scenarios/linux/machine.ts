@@ -24,7 +24,7 @@ export interface DeviceStatus {
 
 /** See the file's head. */
 export interface LinuxMachine
-  extends Pick<LinuxVm, "call" | "ended" | "wake" | "screendump" | "events" | "errors" | "console"> {
+  extends Pick<LinuxVm, "call" | "ended" | "cutPower" | "wake" | "screendump" | "events" | "errors" | "console"> {
   /** As {@link LinuxVm.boot}. */
   boot(): Promise<void>;
   /** The cursor of an output; null: it has none. */

@@ -81,6 +81,8 @@ export interface Observation {
   /** A display that changed its size while the machine slept: what it was given, and what the guest sees. */
   readonly hotplug: { readonly asked: Size; readonly seen: readonly Size[] } | null;
   readonly hotplugReason: string | null;
+  /** With two images: whether the machine that went on, and the first image, showed all that they should. */
+  readonly twice: { readonly live: boolean; readonly first: boolean; readonly detail: string } | null;
   /** Whether something new, drawn afterwards, was shown. */
   readonly newDrawing: boolean | null;
   readonly kernelLines: readonly string[];

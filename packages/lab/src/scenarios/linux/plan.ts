@@ -46,6 +46,8 @@ export interface LifePlan {
   readonly shownMax: number;
   readonly limits: Limits;
   readonly pattern: Pattern;
+  /** What the console says where two images are made and the machine goes on for a while. */
+  readonly liveSays: string;
 }
 
 /** The scene that the agent is asked for; each GPU has a seed of its own. */

@@ -6,10 +6,11 @@ import { sleep } from "@virtgpu/core/base";
 import type { LinuxTimes } from "../../report/linux-record.ts";
 import { type Found, lookAfter } from "./after.ts";
 import { type Before, lookBefore } from "./before.ts";
-import { type Course, isSamePlace, takeCourse } from "./course.ts";
+import { type Course, isSamePlace, takeCourse, watched } from "./course.ts";
 import type { Life, LifePicture } from "./life.ts";
 import { hostComplaints, kernelComplaints } from "./log-lines.ts";
 import type { DeviceStatus } from "./machine.ts";
+import { sentenceOf } from "./deadline.ts";
 import type { Observation } from "./observation.ts";
 
 /** Which sleep of the life. */
@@ -38,6 +39,7 @@ export async function sleepOnce(
   const status = isBack ? null : await statusOf(life);
   if (course.hung === null) watcher.stage(`look${over}`);
   const found = course.hung === null ? await lookAfter(life, before, course) : NOTHING_FOUND;
+  const twice = step.way === "uswsusp-twice" && course.hung === null ? await seeTwice(life, before, course) : null;
   const console = machine.console.slice(before.consoleLines);
   const { log, last, ...seen } = found;
   const observation: Observation = {
@@ -49,6 +51,7 @@ export async function sleepOnce(
     end: course.end,
     isNewProcess: course.isNewProcess,
     ...seen,
+    twice,
     hotplugReason: course.notResized,
     kernelLines: kernelComplaints(log.length === 0 ? console : log),
     hostLines: hostComplaints(machine.errors.slice(before.hostLines)),
@@ -57,6 +60,26 @@ export async function sleepOnce(
     times: timesOf(course),
   };
   return { observation, pictures: picturesOf(life, before, course, last) };
+}
+
+/** Behind a power cut the first image wakes. It answers nobody, but its outputs can be looked at; then its life goes on. */
+async function seeTwice(life: Life, before: Before, { live }: Course): Promise<Observation["twice"]> {
+  const { machine, eyes, plan, staying } = life;
+  const told =
+    live === null ? "the live machine was not seen" : `the live machine showed ${live ? "all" : "something else"}`;
+  try {
+    await machine.cutPower();
+    await machine.boot();
+    const { right } = await eyes.watchFor(watched(life, before), plan.limits.grace);
+    const first = right.size === staying.length;
+    return { live: live === true, first, detail: `${told}; the first image shows ${first ? "all" : "something else"}` };
+  } catch (error) {
+    return {
+      live: live === true,
+      first: false,
+      detail: `${told}; the first image does not wake: ${sentenceOf(error)}`,
+    };
+  }
 }
 
 const NOTHING_FOUND: Found = {

@@ -31,6 +31,7 @@ export function asMachine(vm: LinuxVm, changes: BootChanges = {}): LinuxMachine 
       const end = await vm.ended();
       return { ...end, events: tellingEvents(end.events) };
     },
+    cutPower: () => vm.cutPower(),
     wake: () => vm.wake(),
     screendump: (gpu, output) => vm.screendump(gpu, output),
     cursor: (gpu, output) => withRfb(vm, gpu, output, readCursor),

@@ -50,7 +50,13 @@ export const LINUX_SLEEP_WAYS: Readonly<Record<SleepWay, SleepWayFacts>> = {
     isS3: true,
     requirements: ["R-11 (a)"],
   },
-  s2idle: { ...LIGHT, about: "suspend to idle; its clock wakes it", requirements: ["R-11 (b)"] },
+  // QEMU's clock rings no bell that an idle kernel hears.
+  s2idle: {
+    ...LIGHT,
+    about: "suspend to idle; its power button wakes it",
+    needsWake: true,
+    requirements: ["R-11 (b)"],
+  },
   hybrid: {
     ...LIGHT,
     about: "an image to disk, then S3; woken from RAM",
@@ -59,11 +65,11 @@ export const LINUX_SLEEP_WAYS: Readonly<Record<SleepWay, SleepWayFacts>> = {
     isS3: true,
     requirements: ["R-11 (d)", "R-41 (c)"],
   },
-  uswsusp: { ...S4, about: "one image by /dev/snapshot, then power-off", events: ["SHUTDOWN"] },
+  uswsusp: { ...S4, about: "one image by /dev/snapshot, then ACPI S4", events: ["SUSPEND_DISK"] },
   "uswsusp-twice": {
     ...S4,
-    about: "two images by /dev/snapshot in one go, the second one resumed",
-    events: ["SHUTDOWN"],
+    about: "two images by /dev/snapshot in one go: the live machine and both are looked at",
+    events: ["SUSPEND_DISK"],
     requirements: ["R-15"],
   },
   "abort-freeze": {
@@ -100,5 +106,5 @@ export function machineFor(chain: readonly SleepWay[]): "q35" | "pc" {
   const first = chain.findIndex((way) => LINUX_SLEEP_WAYS[way].isS3);
   const laterOff =
     first >= 0 && chain.slice(first + 1).some((way) => LINUX_SLEEP_WAYS[way].endsProcess || way === "hybrid");
-  return laterOff || chain.includes("hybrid") ? "pc" : "q35";
+  return laterOff ? "pc" : "q35";
 }
