@@ -1,6 +1,23 @@
 /** Mistakes that the simulator found in driver and sleep code, each as short as it could be made. */
 import { describe, expect, it } from "vitest";
+import { DriverBench } from "./support/driver-bench.ts";
+import { SCENE_DEVICE } from "./support/scene.ts";
 import { SleepingMachine } from "./support/sleeping-machine.ts";
+
+const OPTIONS = { ramBytes: 4 << 20, device: SCENE_DEVICE } as const;
+
+describe("an output", () => {
+  it("shows another part of an image whose memory is detached", async () => {
+    const bench = await DriverBench.start(OPTIONS);
+    const image = await bench.show(0, 64, 48);
+    await bench.run(image.detach());
+    await bench.run(bench.gpu.output(0).show(image, { x: 0, y: 0, width: 32, height: 48 }));
+    expect(bench.host.device.screenshot(0)?.width).toBe(32);
+    expect(image.isAttached).toBe(false);
+    expect(bench.host.device.save().resources[0]?.entries).toEqual([]);
+    bench.expectNoErrors();
+  });
+});
 
 describe("a hibernation that tests its own resume", () => {
   it("leaves no image behind when it fails: the machine runs on", async () => {

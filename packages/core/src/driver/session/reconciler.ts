@@ -22,6 +22,7 @@ import {
   NO_CURSOR,
   type ResourceObject,
   objectName,
+  sameScanout,
 } from "../desired/objects.ts";
 import type { CommandQueue } from "./command-queue.ts";
 import { sendContextStep, sendCursor, sendFlush, sendResourceStep, sendShow } from "./encode.ts";
@@ -282,7 +283,7 @@ export class Reconciler implements EntityListener {
     for (const scanout of this.scanouts) {
       const shows = scanout.shown?.object === id || (scanout.sent === Step.SHOW && scanout.showing?.object === id);
       inUse ||= shows;
-      awaited ||= !shows && this.target(scanout.index)?.object === id;
+      awaited ||= this.target(scanout.index)?.object === id && !this.#isShown(scanout);
     }
     for (const cursor of this.cursors) {
       inUse ||= cursor.shown.object === id || (cursor.sent !== Step.NONE && cursor.showing.object === id);
@@ -295,6 +296,11 @@ export class Reconciler implements EntityListener {
     around.awaited = awaited;
     around.isLost = isLost;
     return nextResourceStep(host, around);
+  }
+
+  /** Whether a scanout shows what it should, that part of it and no other, or is about to. */
+  #isShown({ index, sent, shown, showing }: HostScanout): boolean {
+    return sameScanout(sent === Step.SHOW ? showing : shown, this.target(index));
   }
 
   #send(entity: HostEntity, step: Step): boolean {
