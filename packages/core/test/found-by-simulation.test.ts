@@ -1,10 +1,35 @@
 /** Mistakes that the simulator found in driver and sleep code, each as short as it could be made. */
 import { describe, expect, it } from "vitest";
+import { Format, GpuCommand } from "../src/wire/index.ts";
 import { DriverBench } from "./support/driver-bench.ts";
 import { SCENE_DEVICE } from "./support/scene.ts";
 import { SleepingMachine } from "./support/sleeping-machine.ts";
 
 const OPTIONS = { ramBytes: 4 << 20, device: SCENE_DEVICE } as const;
+
+describe("a cursor", () => {
+  it("moves while the memory of its picture is detached", async () => {
+    const bench = await DriverBench.start(OPTIONS);
+    const { cursor } = bench.gpu.output(0);
+    const arrow = await bench.buffer(64, 64, { format: Format.B8G8R8A8 });
+    await bench.run(cursor.set(arrow));
+    await bench.run(arrow.detach());
+    await bench.run(cursor.move(7, 9));
+    expect(bench.host.device.save().cursors[0]).toMatchObject({ x: 7, y: 9, visible: true });
+    bench.expectNoErrors();
+  });
+
+  it("has its new hot spot once that is promised", async () => {
+    const bench = await DriverBench.start(OPTIONS);
+    const { cursor } = bench.gpu.output(0);
+    const arrow = await bench.buffer(64, 64, { format: Format.B8G8R8A8 });
+    await bench.run(cursor.set(arrow));
+    arrow.write(0, new Uint8Array(64));
+    bench.host.commands.inject({ type: GpuCommand.TRANSFER_TO_HOST_2D, effect: { kind: "slow", ms: 10 } });
+    await bench.run(cursor.set(arrow, { x: 26, y: 27 }));
+    expect(bench.host.device.save().cursors[0]).toMatchObject({ hotX: 26, hotY: 27 });
+  });
+});
 
 describe("an output", () => {
   it("shows another part of an image whose memory is detached", async () => {

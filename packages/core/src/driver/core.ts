@@ -442,9 +442,10 @@ export class GpuCore {
     const host = this.session?.reconciler.cursors[index];
     const target = this.desired.cursors[index] ?? NO_CURSOR;
     if (host === undefined) return true;
-    const { object, x, y } = host.shown;
+    const { object, x, y, hotX, hotY } = host.shown;
+    if (object !== target.object) return false;
     // Where a hidden cursor is, is told when it is shown.
-    return object === target.object && (object === 0 || (x === target.x && y === target.y));
+    return object === 0 || (x === target.x && y === target.y && hotX === target.hotX && hotY === target.hotY);
   }
 
   #entityFailed(entity: HostEntity, error: GpuError): void {

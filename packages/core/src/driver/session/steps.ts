@@ -136,10 +136,14 @@ export function nextCursorStep(host: HostCursor, target: DesiredCursor, resource
   const { shown } = host;
   const isSameImage = shown.object === target.object && shown.hotX === target.hotX && shown.hotY === target.hotY;
   if (target.object === 0) return shown.object === 0 && host.fact === Fact.PRESENT ? Step.NONE : Step.CURSOR_IMAGE;
-  if (resource === undefined || !resource.wanted || !resource.hasPixels || resource.uploading !== null)
-    return Step.NONE;
+  if (resource === undefined || !resource.wanted || !hasCopy(resource)) return Step.NONE;
   if (!isSameImage || host.imageStale) return Step.CURSOR_IMAGE;
   return shown.x === target.x && shown.y === target.y ? Step.NONE : Step.CURSOR_MOVE;
+}
+
+/** The host's own copy is whole: of memory that is detached by now, too. */
+function hasCopy(resource: HostResource): boolean {
+  return resource.created === Fact.PRESENT && resource.stale === null && resource.uploading === null;
 }
 
 /** Whether flushing `scanout` would show nothing new. */
