@@ -44,6 +44,24 @@ describe("an output", () => {
   });
 });
 
+describe("a buffer that is freed while its host is away", () => {
+  it("is given back once, also when the device breaks before a host that keeps things was told", async () => {
+    const bench = await DriverBench.start({ ...OPTIONS, variant: "keeps" });
+    const kept = await bench.buffer(32, 32);
+    const freed = await bench.buffer(32, 32);
+    const frees = bench.machine.allocator.frees;
+    await bench.freeze("HIBERNATE");
+    freed.destroy();
+    bench.host.commands.inject({ type: GpuCommand.RESOURCE_UNREF, resourceId: freed.id, effect: { kind: "break" } });
+    await bench.restore();
+    await bench.machine.clock.advance(20_000);
+    expect(bench.gpu.state).toBe("running");
+    expect(bench.machine.allocator.frees - frees).toBe(1);
+    expect(bench.host.device.save().resources.map(({ id }) => id)).toEqual([kept.id]);
+    bench.machine.assertClean();
+  });
+});
+
 describe("a hibernation that tests its own resume", () => {
   it("leaves no image behind when it fails: the machine runs on", async () => {
     const system = await SleepingMachine.start();

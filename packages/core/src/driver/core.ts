@@ -214,7 +214,10 @@ export class GpuCore {
     this.onSessionEnd.emit(reason);
     const closing = session.close(reason);
     // After the session has let go of its mappings: first unmapped, then freed.
-    for (const host of session.reconciler.resources.values()) if (!host.wanted) this.#releaseUntold(host.object);
+    for (const { wanted, object } of session.reconciler.resources.values()) {
+      // An orphan's memory was given back with the session that it belonged to.
+      if (!wanted && !this.#orphans.has(object)) this.#releaseUntold(object);
+    }
     this.closing = closing.catch(() => {});
     return closing;
   }

@@ -32,9 +32,10 @@ export class GpuPower implements PowerClient {
     this.#core = core;
     this.#policy = policy;
     core.recover = () => {
-      const { picture, complete } = this.restore("RECOVER");
-      picture.catch(() => {});
-      complete.catch(() => {});
+      // What the host did is told by the state; a mistake of our own must not go unheard.
+      this.restore("RECOVER").complete.catch((error: unknown) => {
+        if (!(error instanceof GpuError)) throw error;
+      });
     };
   }
 
