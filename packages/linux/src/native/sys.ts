@@ -180,22 +180,36 @@ function ioctlInThread(
   });
 }
 
+/** koffi's handles: one that nobody refers to is collected, and watches nothing any more. */
+const watched = new Set<unknown>();
+
+/**
+ * koffi calls back outside of Node's bookkeeping: what is thrown there vanishes, and no promise goes on until something
+ * else happens. So the work is done in the loop's next phase, as all other callbacks are.
+ */
 function watchFd(ffi: Koffi, fd: number, onReadable: () => void, onError: (error: unknown) => void): Watch {
   let isOpen = true;
-  // What is thrown in koffi's callback vanishes without a trace.
+  let isDue = false;
   const handle = ffi.node.poll(fd, { readable: true }, () => {
-    if (!isOpen) return;
-    try {
-      onReadable();
-    } catch (error) {
-      onError(error);
-    }
+    if (isDue) return;
+    isDue = true;
+    setImmediate(() => {
+      isDue = false;
+      if (!isOpen) return;
+      try {
+        onReadable();
+      } catch (error) {
+        onError(error);
+      }
+    });
   });
   handle.unref();
+  watched.add(handle);
   return {
     close: () => {
       if (!isOpen) return;
       isOpen = false;
+      watched.delete(handle);
       handle.close();
     },
   };
