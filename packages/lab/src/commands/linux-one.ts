@@ -34,7 +34,9 @@ export async function runOne(flags: LinuxFlags, here: string, folder: string, wa
   // Mistakes in what was typed come before a kernel is built.
   makeLinuxPlan(flags, null, agent);
   watcher.stage("prepare kernel and disks");
-  const kernel = await findKernelSource(flags, here, (line) => watcher.note(line));
+  const kernel = await untilInterrupted((signal) => {
+    return findKernelSource(flags, here, (line) => tellOfBuild(line, watcher), signal);
+  });
   const planned = makeLinuxPlan(flags, kernel, agent);
   const { outcome, subject, console } = await untilInterrupted((signal) => liveOnce(planned, watcher, signal));
   const record = makeLinuxRecord(
@@ -52,6 +54,11 @@ export async function runOne(flags: LinuxFlags, here: string, folder: string, wa
   const files = writeLinuxReport(folder, record, reportPictures(outcome, planned.plan.outputs.length));
   if (flags.keep) writeFileSync(join(folder, "console.log"), `${console.join("\n")}\n`);
   return { record, page: files.find((file) => file.endsWith(".html")) ?? folder };
+}
+
+/** What make does file by file is nobody's news. */
+function tellOfBuild(line: string, watcher: LifeWatcher): void {
+  if (!/^\s*(?:[A-Z][A-Z0-9_]+\s{2,}|make\b)/.test(line)) watcher.note(line);
 }
 
 /** The machine for as long as it lives. */

@@ -97,6 +97,7 @@ export async function findKernelSource(
   flags: LinuxFlags,
   here: string,
   onLine: (line: string) => void,
+  signal: AbortSignal,
 ): Promise<KernelSource | null> {
   checkFlags(flags);
   const { debian, deb, kernel, modules, source, patch = [] } = flags;
@@ -113,7 +114,8 @@ export async function findKernelSource(
     cache: cacheFolder(),
     onLine,
     jobs: availableParallelism(),
+    signal,
   });
-  if (built.modules === null) throw new UsageError("the kernel was built without modules");
+  if (built.without.length > 0) onLine(`this kernel does not have ${built.without.join(", ")}`);
   return { kind: "files", kernel: built.kernel, modules: built.modules };
 }
