@@ -7,7 +7,7 @@ import { INIT_SAYS } from "./init-script.ts";
 import type { Accelerator, BootFiles } from "./linux-vm.ts";
 import { QemuLinuxVm } from "./qemu-linux-vm.ts";
 
-const DEVICE = "/dev/kvm";
+const KVM_DEVICE = "/dev/kvm";
 /** Software emulation needs two to four seconds; what needs more under KVM is no gain. */
 const PROBE_DEADLINE_MS = 15_000;
 
@@ -18,11 +18,16 @@ export interface AcceleratorChoice {
 }
 
 /** "kvm" only when a machine has booted with it in good time. Never throws. */
-export async function probeAccelerator(qemu: string, machine: string, boot: BootFiles): Promise<AcceleratorChoice> {
+export async function probeAccelerator(
+  qemu: string,
+  machine: string,
+  boot: BootFiles,
+  device: string = KVM_DEVICE,
+): Promise<AcceleratorChoice> {
   try {
-    accessSync(DEVICE, constants.R_OK | constants.W_OK);
+    accessSync(device, constants.R_OK | constants.W_OK);
   } catch {
-    return { accelerator: "tcg", reason: `there is no ${DEVICE} that we may use` };
+    return { accelerator: "tcg", reason: `there is no ${device} that we may use` };
   }
   const vm = new QemuLinuxVm({
     qemu,
@@ -38,6 +43,7 @@ export async function probeAccelerator(qemu: string, machine: string, boot: Boot
     deadlineMs: PROBE_DEADLINE_MS,
   });
   try {
+    // The agent has no GPU to drive here; that it is started will do.
     await Promise.race([vm.boot(), vm.said(`${INIT_SAYS} starting`, PROBE_DEADLINE_MS)]);
     return { accelerator: "kvm", reason: "a machine booted with it" };
   } catch (error) {

@@ -55,7 +55,6 @@ export class AgentChannel {
   /** The QEMU process has ended. Calls stay open: who sleeps answers behind the next one. */
   detach(): void {
     this.#port = null;
-    this.#drop();
   }
 
   /** Whether an answer is still due. */

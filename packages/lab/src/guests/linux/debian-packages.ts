@@ -15,14 +15,14 @@ import { runProgram } from "./programs.ts";
 /** Where a package comes from: the release itself, or its backports. */
 export type Pocket = "release" | "backports";
 
+/** Where apt keeps the packages that it has installed (apt.conf(5), Dir::Cache::Archives). */
+const ARCHIVES = "/var/cache/apt/archives";
+
+const OS_RELEASE = "/etc/os-release";
 const PACKAGE_NAME = /^[a-z0-9][a-z0-9+.-]+$/;
 
 /** Options for every apt call that make it see only what we mean. */
-interface AptView {
-  readonly options: readonly string[];
-  /** Appended to a package's name, e.g. "/bookworm-backports". */
-  readonly target: string;
-}
+type AptView = readonly string[];
 
 /** As root, apt would complain that its own user may not write where we want the files; and it would wait for ever for a network. */
 const AS_WE_ARE = ["APT::Sandbox::User=root", "Acquire::Retries=1", "Acquire::http::Timeout=30"].flatMap((option) => [
@@ -36,24 +36,21 @@ function privateView(pocket: Pocket): AptView {
   makeFolder(join(lists, "partial"));
   makeFolder(join(folder, "cache/archives/partial"));
   const options = [...AS_WE_ARE, "-o", `Dir::State::lists=${lists}`, "-o", `Dir::Cache=${join(folder, "cache")}`];
-  if (pocket === "release") return { options, target: "" };
-  const codename = codenameOf(readFileSync("/etc/os-release", "utf8"));
+  if (pocket === "release") return options;
+  const codename = existsSync(OS_RELEASE) ? codenameOf(readFileSync(OS_RELEASE, "utf8")) : null;
   const line = codename === null ? null : backportsLine(systemSources(), codename);
   if (codename === null || line === null) {
     throw new GpuError("ENODEV", "backports need a Debian system whose apt sources name its release");
   }
   const list = join(folder, "sources.list");
   writeFileSync(list, `${line}\n`);
-  return {
-    options: [...options, "-o", `Dir::Etc::sourcelist=${list}`, "-o", "Dir::Etc::sourceparts=-"],
-    target: "",
-  };
+  return [...options, "-o", `Dir::Etc::sourcelist=${list}`, "-o", "Dir::Etc::sourceparts=-"];
 }
 
 /** What went wrong, or null. A source of somebody else's that can't be reached need not concern us. */
 async function update(view: AptView): Promise<unknown> {
   try {
-    await runProgram("apt-get", [...view.options, "-o", "APT::Update::Error-Mode=any", "-qq", "update"]);
+    await runProgram("apt-get", [...view, "-o", "APT::Update::Error-Mode=any", "-qq", "update"]);
     return null;
   } catch (error) {
     return error;
@@ -72,7 +69,7 @@ function networkError(error: unknown, what: string): GpuError {
 
 /** The package that a meta package stands for, e.g. linux-image-6.1.0-56-cloud-amd64; the name itself where it is none. */
 async function concreteName(view: AptView, name: string): Promise<string> {
-  const text = (await runProgram("apt-cache", [...view.options, "depends", "--important", name])).toString("utf8");
+  const text = (await runProgram("apt-cache", [...view, "depends", "--important", name])).toString("utf8");
   if (!text.startsWith(name)) throw new GpuError("ENOENT", `apt knows no package ${name}`);
   const stem = name.replace(/-(cloud-)?amd64$/, "");
   const found = [...text.matchAll(/^\s*\|?Depends:\s+(\S+)/gm)].map((match) => match[1] ?? "");
@@ -81,31 +78,49 @@ async function concreteName(view: AptView, name: string): Promise<string> {
 
 async function download(view: AptView, name: string, folder: string): Promise<string> {
   const concrete = await concreteName(view, name);
-  await runProgram("apt-get", [...view.options, "-qq", "download", `${concrete}${view.target}`], { cwd: folder });
+  await runProgram("apt-get", [...view, "-qq", "download", concrete], { cwd: folder });
   const file = readdirSync(folder).find((entry) => entry.endsWith(".deb"));
   if (file === undefined) throw new GpuError("EIO", `apt-get fetched no package ${concrete}`);
   return join(folder, file);
 }
 
-/** With the system's lists where they know the package and the archive still has it, else with fresh ones of our own. */
-async function fetchDeb(name: string, pocket: Pocket, folder: string): Promise<string> {
-  const views: AptView[] = pocket === "release" ? [{ options: AS_WE_ARE, target: "" }] : [];
-  for (const view of views) {
-    try {
-      return await download(view, name, folder);
-    } catch (error) {
-      if (error instanceof GpuError && error.code === "ENODEV") throw error;
-    }
+/** With the system's own package lists; null where they don't know the package, or the archive no longer has it. */
+async function downloadBySystem(name: string, folder: string): Promise<string | null> {
+  try {
+    return await download(AS_WE_ARE, name, folder);
+  } catch (error) {
+    if (error instanceof GpuError && error.code === "ENODEV") throw error;
+    return null;
   }
+}
+
+/** With the system's lists where they serve, else with fresh ones of our own, else what apt has kept of earlier days. */
+async function fetchDeb(name: string, pocket: Pocket, folder: string): Promise<string> {
+  const found = pocket === "release" ? await downloadBySystem(name, folder) : null;
+  if (found !== null) return found;
   const fresh = privateView(pocket);
   const trouble = await update(fresh);
   try {
     return await download(fresh, name, folder);
   } catch (error) {
+    const kept = pocket === "release" ? archivedDeb(name) : null;
+    if (kept !== null) return kept;
     throw trouble === null
       ? networkError(error, `the Debian package ${name}`)
       : networkError(trouble, "Debian's package lists");
   }
+}
+
+/** The newest package file of a name, or of what a meta package of kernels stands for, that apt has kept, or null. */
+function archivedDeb(name: string): string | null {
+  const kernel = /^linux-image-((?:cloud-)?amd64)$/.exec(name);
+  const isWanted = (file: string): boolean => {
+    if (kernel === null) return file.startsWith(`${name}_`);
+    return /^linux-image-\d[\d.]*-\d+-((?:cloud-)?amd64)_/.exec(file)?.[1] === kernel[1];
+  };
+  const files = existsSync(ARCHIVES) ? readdirSync(ARCHIVES) : [];
+  const debs = files.filter((file) => file.endsWith(".deb") && isWanted(file)).map((file) => join(ARCHIVES, file));
+  return debs.sort((one, other) => statSync(other).mtimeMs - statSync(one).mtimeMs)[0] ?? null;
 }
 
 async function unpackInto(deb: string, folder: string): Promise<string> {

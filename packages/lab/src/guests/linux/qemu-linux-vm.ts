@@ -118,11 +118,12 @@ export class QemuLinuxVm implements LinuxVm {
   }
 
   async said(text: string, deadlineMs: number = this.#deadlineMs): Promise<string> {
-    const ended = this.#latest().exited.then((): never => {
+    const ended = this.#process?.exited.then((): never => {
       throw this.#error("ENODEV", `the machine ended before its console said "${text}"`);
     });
-    ended.catch(() => {});
-    const line = Promise.race([this.#console.said(text), ended]);
+    ended?.catch(() => {});
+    const heard = this.#console.said(text);
+    const line = ended === undefined ? heard : Promise.race([heard, ended]);
     return this.#within(line, deadlineMs, `the console did not say "${text}"`);
   }
 
