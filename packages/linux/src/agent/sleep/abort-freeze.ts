@@ -1,6 +1,6 @@
 /**
  * A hibernation that is given up in the middle: devices are frozen one after the other, and once the last GPU is, a wakeup
- * event comes. The kernel's own tracing gives that event: `device_pm_callback_end` of the GPU makes a trace readable, which
+ * event comes. The kernel's own tracing gives that event: `device_pm_callback_start` of the GPU makes a trace readable, which
  * counts as a wakeup event while an epoll with EPOLLWAKEUP watches it; the kernel looks for such events before it freezes the
  * next device, and thaws all with EBUSY. Kernel interface: tracefs, Documentation/trace/events; /sys/power/wakeup_count.
  */
@@ -10,7 +10,7 @@ import { errnoName, type Sys } from "../../native/index.ts";
 import { writeWord } from "./write-word.ts";
 
 const TRACEFS = "/sys/kernel/tracing";
-const EVENT = join(TRACEFS, "events/power/device_pm_callback_end");
+const EVENT = join(TRACEFS, "events/power/device_pm_callback_start");
 const WAKEUP_COUNT = "/sys/power/wakeup_count";
 
 /** Does something that freezes devices, and has it aborted after these. */
@@ -26,7 +26,8 @@ export async function abortAfter(
   const pipe = openSync(join(TRACEFS, "trace_pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
   let source: number | null = null;
   try {
-    await writeWord(join(EVENT, "filter"), `device == "${last}"`);
+    // The bus's callback that freezes; a device is prepared earlier, with all others still awake.
+    await writeWord(join(EVENT, "filter"), `device == "${last}" && pm_ops ~ "bus*"`);
     await writeWord(join(EVENT, "enable"), "1");
     drain(pipe);
     source = sys.wakeupSource(pipe);
