@@ -6,31 +6,31 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const DRIVER = "/sys/bus/virtio/drivers/virtio_gpu";
-const CONSOLES = "/sys/class/vtconsole";
-const PCI_DEVICES = "/sys/bus/pci/devices";
+const SYSFS = "/sys";
+const driverIn = (sysfs: string): string => join(sysfs, "bus/virtio/drivers/virtio_gpu");
 
 /** Takes the kernel's driver from a PCI function; nobody may have its card open. Returns the virtio device's name. */
-export function unbindDriver(address: string, say: (line: string) => void): string {
-  const device = readdirSync(join(PCI_DEVICES, address)).find((name) => /^virtio\d+$/.test(name));
+export function unbindDriver(address: string, say: (line: string) => void, sysfs: string = SYSFS): string {
+  const device = readdirSync(join(sysfs, "bus/pci/devices", address)).find((name) => /^virtio\d+$/.test(name));
   if (device === undefined) throw new Error(`ENODEV: ${address} has no virtio device`);
-  for (const console of framebufferConsoles()) {
+  const consoles = join(sysfs, "class/vtconsole");
+  for (const console of framebufferConsoles(consoles)) {
     say(`unbinding the console ${console}`);
-    writeFileSync(join(CONSOLES, console, "bind"), "0");
+    writeFileSync(join(consoles, console, "bind"), "0");
   }
-  writeFileSync(join(DRIVER, "unbind"), device);
+  writeFileSync(join(driverIn(sysfs), "unbind"), device);
   return device;
 }
 
 /** Gives a device back to the kernel's driver. The framebuffer's console comes back by itself. */
-export function bindDriver(device: string): void {
-  writeFileSync(join(DRIVER, "bind"), device);
+export function bindDriver(device: string, sysfs: string = SYSFS): void {
+  writeFileSync(join(driverIn(sysfs), "bind"), device);
 }
 
-function framebufferConsoles(): readonly string[] {
-  if (!existsSync(CONSOLES)) return [];
-  return readdirSync(CONSOLES).filter((name) => {
-    const read = (file: string): string => readFileSync(join(CONSOLES, name, file), "utf8").trim();
+function framebufferConsoles(consoles: string): readonly string[] {
+  if (!existsSync(consoles)) return [];
+  return readdirSync(consoles).filter((name) => {
+    const read = (file: string): string => readFileSync(join(consoles, name, file), "utf8").trim();
     return read("name").includes("frame buffer") && read("bind") === "1";
   });
 }

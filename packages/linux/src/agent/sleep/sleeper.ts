@@ -34,9 +34,15 @@ export class Sleeper {
   readonly #options: SleeperOptions;
   /** There may be images of /dev/snapshot on the swap disk. */
   #hasImages = false;
+  #wasInS3 = false;
 
   constructor(options: SleeperOptions) {
     this.#options = options;
+  }
+
+  /** Whether the machine has been in ACPI S3, or has tried. */
+  get wasInS3(): boolean {
+    return this.#wasInS3;
   }
 
   /**
@@ -54,6 +60,7 @@ export class Sleeper {
   async #sleep(way: SleepWay, whileLive: () => Promise<void>): Promise<SleepEnd> {
     if (this.#hasImages) await forgetImages(this.#options.sys);
     this.#hasImages = way === "uswsusp-twice";
+    this.#wasInS3 ||= way === "s3" || way === "hybrid";
     if (way === "uswsusp" || way === "uswsusp-twice") return runSnapshot(way, this.#options, whileLive);
     try {
       await sleepBy(way, this.#options);
