@@ -100,19 +100,29 @@ export async function openGpu(options: OpenGpuOptions = {}): Promise<OpenGpu> {
       way,
       allocator,
       dma,
-      isAsLeft: () => gpu.state !== "running" || (transport.readStatus() & RUNNING) === RUNNING,
+      isAsLeft: () => gpu.state !== "running" || isRunning(transport),
       close: async () => {
         await gpu.remove();
         undo.run();
       },
     };
   } catch (error) {
-    undo.run();
+    undo.abandon();
     throw error;
   }
 }
 
 const RUNNING = DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER | DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK;
+
+/** A function that is gone does not run. */
+function isRunning(transport: Transport): boolean {
+  try {
+    return (transport.readStatus() & RUNNING) === RUNNING;
+  } catch (error) {
+    if (error instanceof GpuError) return false;
+    throw error;
+  }
+}
 
 function warn(error: unknown): void {
   process.emitWarning(error instanceof Error ? error : String(error));

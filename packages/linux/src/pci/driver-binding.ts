@@ -41,7 +41,11 @@ export class DriverBinding {
       if (binding.before !== driver) binding.#change(driver);
       return binding;
     } catch (error) {
-      binding.release();
+      try {
+        binding.release();
+      } catch {
+        // What failed first is what the caller hears of.
+      }
       throw error;
     }
   }

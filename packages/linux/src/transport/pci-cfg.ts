@@ -17,7 +17,7 @@ export function takeByConfig(sysfs: PciSysfs, { address }: TakeOptions): TakenFu
     const access = new SysfsFunction(sysfs, address, undo, false);
     return { access, window: "pci-cfg", throughIommu: null, close: () => undo.run() };
   } catch (error) {
-    undo.run();
+    undo.abandon();
     throw error;
   }
 }

@@ -35,6 +35,15 @@ export class Undo {
     this.#steps.push(step);
   }
 
+  /** The same after a failure, which is to be told rather than what follows from it. */
+  abandon(): void {
+    try {
+      this.run();
+    } catch {
+      // What failed first is what the caller hears of.
+    }
+  }
+
   /** Does every step, also when one fails; then throws the first failure. Twice is once. */
   run(): void {
     let failure: { readonly error: unknown } | null = null;

@@ -27,7 +27,7 @@ export function takeByUio(sysfs: PciSysfs, { address, interrupts, onError }: Tak
     }
     return { access, window: "bars", throughIommu: null, close: () => undo.run() };
   } catch (error) {
-    undo.run();
+    undo.abandon();
     throw error;
   }
 }

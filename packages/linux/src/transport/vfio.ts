@@ -56,7 +56,7 @@ export function takeByVfio(sysfs: PciSysfs, options: TakeOptions): TakenFunction
     const throughIommu = (source: MappedMemorySource): MemorySource => new VfioMemory(container.fd, source);
     return { access, window: "bars", throughIommu, close: () => undo.run() };
   } catch (error) {
-    undo.run();
+    undo.abandon();
     throw error instanceof GpuError ? error : new GpuError("EIO", String(error), { device: address, cause: error });
   }
 }
