@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { LinuxFlags } from "../src/commands/linux.ts";
-import { type Lived, liveOnce, loadAgentParts, SILENT } from "../src/commands/linux-one.ts";
+import { type Lived, liveOnce, loadAgentParts } from "../src/commands/linux-one.ts";
 import { makeLinuxPlan } from "../src/commands/linux-plan.ts";
 import { DEBIAN_KERNELS } from "../src/guests/linux/kernel.ts";
 import { judgeSleep } from "../src/scenarios/linux/judge.ts";
@@ -26,6 +26,7 @@ import {
   planLives,
   type TimeRow,
 } from "../src/scenarios/linux/matrix.ts";
+import type { LifeWatcher } from "../src/scenarios/linux/life.ts";
 import type { LifePlan } from "../src/scenarios/linux/plan.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -50,6 +51,12 @@ if (!(index >= 1 && index <= count)) {
 const agent = await loadAgentParts();
 const controller = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => controller.abort());
+
+const clock = (): string => new Date().toISOString().slice(11, 19);
+const watcher: LifeWatcher = {
+  stage: (title) => console.log(`${clock()}    ${title}`),
+  note: (text) => console.log(`${clock()}      ${text}`),
+};
 
 function flagsOf(guest: MatrixGuest, changes: Partial<LinuxFlags>): LinuxFlags {
   const { driver, way, remedy } = guest;
@@ -78,7 +85,7 @@ async function live(guest: MatrixGuest, changes: Partial<LinuxFlags>, plan: Part
   const planned = makeLinuxPlan(flagsOf(guest, changes), DEBIAN_KERNELS[guest.kernel], agent);
   // What nobody answers within half a minute is not answered at all.
   const limits = { ...planned.plan.limits, call: 30_000 };
-  return liveOnce({ ...planned, plan: { ...planned.plan, limits, ...plan } }, SILENT, controller.signal);
+  return liveOnce({ ...planned, plan: { ...planned.plan, limits, ...plan } }, watcher, controller.signal);
 }
 
 const fileOf = (guest: string, row: string): string => join(shelf, `${guest}--${row}.json`.replaceAll(/[ ,/]+/g, "_"));
@@ -87,13 +94,13 @@ function keep(file: string, cell: GuestCell | TimeRow): void {
   writeFileSync(file, `${JSON.stringify(cell, null, 1)}\n`);
   const { guest, verdict } = cell;
   const what = "row" in cell ? cell.row : cell.objects;
-  console.log(`${new Date().toISOString().slice(11, 19)}  ${guest}  ${what}: ${verdict}`);
+  console.log(`${clock()}  ${guest}  ${what}: ${verdict}`);
 }
 
 /** Runs a life; where it ends before all of its ways have had their turn, the others get another one. */
 async function runLives({ guest, chain, hard }: MatrixLife): Promise<void> {
   const words = hard === null ? chain.join(", ") : hard;
-  console.log(`${new Date().toISOString().slice(11, 19)}  ${guest.name}: ${words}`);
+  console.log(`${clock()}  ${guest.name}: ${words}`);
   try {
     const lived = await live(guest, hard === null ? { sleep: chain } : { case: hard });
     const sleeps = lived.outcome.observations.map(judgeSleep);

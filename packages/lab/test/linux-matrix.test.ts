@@ -47,7 +47,7 @@ describe("the cells of the matrix", () => {
     const bad = neverGuest().sleeps;
     expect(cellOf("kernel 6.1", "s4-platform", [sampleSleep(), ...bad])).toMatchObject({
       verdict: "never",
-      failed: ["output 0 shows what it showed, by itself"],
+      failed: ["output 0 shows what it showed, by itself (black)"],
       reason: "its queues were never enabled again",
     });
     expect(isGreen(cellOf("ours, uio", "s3", [sampleSleep()]))).toBe(true);

@@ -13,7 +13,8 @@ import type { Place } from "./observation.ts";
 import { LINUX_SLEEP_WAYS } from "./ways.ts";
 
 /** Between two tries to wake a machine. */
-const WAKE_AGAIN_MS = 2000;
+const WAKE_AGAIN_MS = 3000;
+const FALL_ASLEEP_MS = 8000;
 
 /** What a display is given while the machine sleeps. */
 export const OTHER_SIZE: Size = { width: 1152, height: 864 };
@@ -161,12 +162,20 @@ export function watched(life: Life, { flipping }: Before): readonly Expected[] {
   return life.staying.map((one) => (flipping !== null && isSamePlace(one, flipping) ? flipping : one));
 }
 
-/** A machine that tells no event when it sleeps may not sleep yet: it is woken until it answers. */
+/**
+ * A machine that idles tells no event: it gets time to fall asleep, then it is woken until it answers, by its power button and by
+ * bytes on the agent's port. What comes too early would turn its sleep back.
+ */
 async function wakeUp({ machine, clock }: Life, way: SleepWay, isOver: () => boolean): Promise<void> {
-  await machine.wake();
-  while (LINUX_SLEEP_WAYS[way].events.length === 0 && !isOver()) {
+  if (LINUX_SLEEP_WAYS[way].events.length > 0) {
+    await machine.wake();
+    return;
+  }
+  await sleep(clock, FALL_ASLEEP_MS);
+  while (!isOver()) {
+    await machine.wake();
+    machine.call("hello", {}).catch(() => {});
     await sleep(clock, WAKE_AGAIN_MS);
-    if (!isOver()) await machine.wake();
   }
 }
 

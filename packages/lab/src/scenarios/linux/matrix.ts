@@ -4,6 +4,7 @@
  */
 import type { SleepWay } from "@virtgpu/linux/agent";
 import type { LinuxSleep, LinuxVerdict } from "../../report/linux-record.ts";
+import { shortened } from "../../report/markup.ts";
 import { msText } from "../../report/quantities.ts";
 import { LINUX_CASES } from "./cases.ts";
 import { exitCodeOf } from "./judge.ts";
@@ -36,7 +37,7 @@ export interface GuestCell {
   /** A way to sleep, or a case. */
   readonly row: string;
   readonly verdict: LinuxVerdict | "failed";
-  /** Names of the checks that failed. */
+  /** The checks that failed, with what was seen. */
   readonly failed: readonly string[];
   /** Why the kernel did not even try; null: it did. */
   readonly notOffered: string | null;
@@ -94,12 +95,19 @@ export function cellOf(guest: string, row: string, sleeps: readonly LinuxSleep[]
     guest,
     row,
     verdict: worst?.verdict ?? "failed",
-    failed: checks.filter(({ result }) => result === "fail").map(({ name }) => name),
+    failed: checks
+      .filter(({ result }) => result === "fail")
+      .map(({ name, detail }) => `${name} (${firstLine(detail)})`),
     notOffered: refused?.detail ?? null,
     reason: worst?.reason ?? null,
     pictureMs: worst?.times.guestPicture ?? null,
     completeMs: worst?.times.guestComplete ?? null,
   };
+}
+
+function firstLine(text: string): string {
+  const [first = ""] = text.split("\n");
+  return shortened(first.replaceAll("|", "/"), 160);
 }
 
 /** Whether a cell is as good as can be. */
