@@ -31,6 +31,7 @@ export class SnapshotDevice {
     this.#plain("SNAPSHOT_FREEZE");
   }
 
+  /** Nothing thaws, and nobody is told, while there is an image: {@link freeImage} comes first. */
   unfreeze(): void {
     this.#plain("SNAPSHOT_UNFREEZE");
   }

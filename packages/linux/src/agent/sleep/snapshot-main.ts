@@ -57,6 +57,7 @@ function makeImages(device: SnapshotDevice, disk: ImageDisk, count: number): num
 
 /** The machine goes on until somebody says that it is enough. */
 function goOn(device: SnapshotDevice): void {
+  device.freeImage();
   device.unfreeze();
   say({ life: "live" });
   readSync(STDIN, new Uint8Array(1));
