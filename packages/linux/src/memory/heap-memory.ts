@@ -45,6 +45,8 @@ export class HeapMemory implements MemorySource {
         touchPages(bytes.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES));
         return this.#pagemap.frames(start + BigInt(first * PAGE_BYTES), count);
       },
+      // Nothing is remembered: these pages may move at any time.
+      forgetFrames: () => {},
       close: () => {
         bytes = new Uint8Array(0);
       },

@@ -32,6 +32,8 @@ function mapAnonymous(byteLength: number, flags: number): Mapping {
 class MappedChunk implements MemoryChunk {
   readonly #mapping: Mapping;
   readonly #pagemap: Pagemap | null;
+  /** Of all pages, as they are until the next sleep; asking page by page would cost a call for each buffer. */
+  #frames: readonly number[] | null = null;
 
   constructor(mapping: Mapping, pagemap: Pagemap | null) {
     this.#mapping = mapping;
@@ -48,13 +50,22 @@ class MappedChunk implements MemoryChunk {
   }
 
   frames(first: number, count: number): readonly number[] {
-    if (this.#pagemap === null) throw new GpuError("EACCES", "nobody asked for this memory's physical addresses");
-    touchPages(this.bytes.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES));
-    return this.#pagemap.frames(this.#mapping.address + BigInt(first * PAGE_BYTES), count);
+    this.#frames ??= this.#readFrames();
+    return this.#frames.slice(first, first + count);
+  }
+
+  forgetFrames(): void {
+    this.#frames = null;
   }
 
   close(): void {
     this.#mapping.close();
+  }
+
+  #readFrames(): readonly number[] {
+    if (this.#pagemap === null) throw new GpuError("EACCES", "nobody asked for this memory's physical addresses");
+    touchPages(this.bytes);
+    return this.#pagemap.frames(this.#mapping.address, this.#mapping.byteLength / PAGE_BYTES);
   }
 }
 

@@ -80,6 +80,11 @@ export class PoolAllocator implements PageAllocator, FrameSource {
     return this.#framesNow(own);
   }
 
+  /** Pages may have moved: all frames are asked for anew from now on. */
+  forgetFrames(): void {
+    for (const { memory } of this.#chunks) memory.forgetFrames();
+  }
+
   save(): readonly PagesRecord[] {
     return [...this.#pages.values()].map(({ key, byteLength, contiguous, place }) => {
       const frames = Array.from({ length: byteLength / PAGE_BYTES }, (_, index) => place.first + index);

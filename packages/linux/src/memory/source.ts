@@ -6,6 +6,8 @@ export interface MemoryChunk {
   readonly bytes: Uint8Array;
   /** Bus page frames of `count` pages from page `first`, as they are now. Throws GpuError where no device reaches them. */
   frames(first: number, count: number): readonly number[];
+  /** Pages may have moved: what was known of frames is asked for anew. */
+  forgetFrames(): void;
   /** Gives it back: only when nobody, no device either, uses it any more. */
   close(): void;
 }

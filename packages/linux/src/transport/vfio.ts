@@ -230,6 +230,8 @@ class VfioMemory implements MemorySource {
         return chunk.bytes;
       },
       frames: (first, count) => Array.from({ length: count }, (_, index) => firstFrame + first + index),
+      // They are ours to choose, and stay.
+      forgetFrames: () => {},
       close: () => {
         this.#unmap(iova, byteLength);
         chunk.close();

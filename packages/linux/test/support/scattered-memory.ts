@@ -34,9 +34,17 @@ export class ScatteredMemory implements MemorySource, GuestMemory {
     this.#made += count;
     const chunk = { bytes: new Uint8Array(byteLength), frames };
     this.chunks.push(chunk);
+    // As the real ones do: what is known stays known until it is to be forgotten.
+    let known: readonly number[] | null = null;
     return {
       bytes: chunk.bytes,
-      frames: (first, number) => chunk.frames.slice(first, first + number),
+      frames: (first, number) => {
+        known ??= [...chunk.frames];
+        return known.slice(first, first + number);
+      },
+      forgetFrames: () => {
+        known = null;
+      },
       close: () => void this.chunks.splice(this.chunks.indexOf(chunk), 1),
     };
   }
