@@ -7,7 +7,7 @@ import { enterState } from "./power-state.ts";
 import { forgetImages, runSnapshot } from "./snapshot-run.ts";
 import { markAsSwap, swapsInUse, withoutSwap } from "./swaps.ts";
 import { type PowerFileWay, sleepPlans } from "./ways.ts";
-import { wakeBySerialPort } from "./wake-source.ts";
+import { whileWakingBySerialPort } from "./wake-source.ts";
 
 /** What a sleeper needs. */
 export interface SleeperOptions {
@@ -76,6 +76,6 @@ async function sleepBy(way: PowerFileWay, options: SleeperOptions): Promise<void
   if (way === "abort-image") return withoutSwap(options.sys, await swapsInUse(), enter);
   if (way === "abort-freeze") return abortAfter(options.gpus, options, enter);
   // QEMU's clock rings no bell that an idle machine hears: it is woken by its power button, or by a byte on the port.
-  if (way === "s2idle") await wakeBySerialPort(options.port).catch((error: unknown) => options.say(messageOf(error)));
+  if (way === "s2idle") return whileWakingBySerialPort(options.port, enter);
   return enter();
 }

@@ -2,7 +2,17 @@
 import { basename } from "node:path";
 import { writeWord } from "./write-word.ts";
 
-/** Lets a byte that comes by a serial port wake the machine from idling. Rejects where that can't be had. */
-export async function wakeBySerialPort(port: string): Promise<void> {
-  await writeWord(`/sys/class/tty/${basename(port)}/power/wakeup`, "enabled");
+/**
+ * Does something while a byte that comes by a serial port wakes the machine from idling. Only for that time: a port that may
+ * wake the machine is not set up anew after a sleep, and behind another QEMU it would lose what doesn't fit its FIFO.
+ */
+export async function whileWakingBySerialPort<T>(port: string, act: () => Promise<T>): Promise<T> {
+  const file = `/sys/class/tty/${basename(port)}/power/wakeup`;
+  // Without it, the power button is left.
+  await writeWord(file, "enabled").catch(() => undefined);
+  try {
+    return await act();
+  } finally {
+    await writeWord(file, "disabled").catch(() => undefined);
+  }
 }
