@@ -15,6 +15,8 @@ import type { CameBack, CursorSeen, Observation, OffscreenSeen, OutputSeen, Wron
 import { expectedPicture, isSamePicture, sampleOf, showsInCorner } from "./pictures.ts";
 import { NEW_DRAWING } from "./plan.ts";
 
+const GARBLED = /makes no sense/;
+
 /** What the agent's help brought to light. */
 export type Found = Pick<
   Observation,
@@ -290,8 +292,11 @@ class After {
     what: string,
   ): Promise<AgentCalls[Call]["result"]> {
     const { clock, machine, plan } = this.#life;
+    const ask = (): Promise<AgentCalls[Call]["result"]> =>
+      within(clock, plan.limits.call, what, machine.call(call, parameters));
     try {
-      return await within(clock, plan.limits.call, what, machine.call(call, parameters));
+      // A byte that the emulated port lost is no driver's fault.
+      return await ask().catch((error: unknown) => (GARBLED.test(sentenceOf(error)) ? ask() : Promise.reject(error)));
     } catch (error) {
       throw error instanceof DeadlineError ? error : new Error(`${what} failed: ${sentenceOf(error)}`);
     }

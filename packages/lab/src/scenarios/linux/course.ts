@@ -12,6 +12,9 @@ import type { Life } from "./life.ts";
 import type { Place } from "./observation.ts";
 import { LINUX_SLEEP_WAYS } from "./ways.ts";
 
+/** Two images, written by a program through the disk, take so many times as long as a sleep may. */
+const TWICE = 3;
+
 /** Between two tries to wake a machine. */
 const WAKE_AGAIN_MS = 3000;
 const FALL_ASLEEP_MS = 8000;
@@ -109,7 +112,8 @@ const sleepOrEnd: Advance = async (life, way, course, answer, { watch, before })
   ended.catch(() => {});
   const asleep = Promise.race([answer, ended]);
   if (way === "uswsusp-twice") await lookLive(life, course, before, asleep);
-  const first = await within(clock, plan.limits.sleep, "going to sleep", asleep);
+  const limit = plan.limits.sleep * (way === "uswsusp-twice" ? TWICE : 1);
+  const first = await within(clock, limit, "going to sleep", asleep);
   if (!("code" in first)) {
     course.reply = first;
     course.wokeAt = clock.nowMs();
@@ -149,7 +153,7 @@ async function lookLive(life: Life, course: Course, before: Before, asleep: Prom
   const { machine, clock, plan, eyes } = life;
   const state = { isOver: false };
   void asleep.finally(() => (state.isOver = true)).catch(() => {});
-  const end = clock.nowMs() + plan.limits.sleep;
+  const end = clock.nowMs() + plan.limits.sleep * TWICE;
   const isLive = (): boolean => machine.console.slice(before.consoleLines).some((line) => line.includes(plan.liveSays));
   while (!state.isOver && !isLive() && clock.nowMs() < end) await sleep(clock, 50);
   if (!isLive()) return;

@@ -7,6 +7,10 @@ import type { BootChanges, LinuxVm } from "../../guests/linux/linux-vm.ts";
 import type { RfbClient } from "../../hosts/qemu/rfb-client.ts";
 import type { DeviceStatus, LinuxMachine, SeenCursor } from "./machine.ts";
 
+const RESIZE_MS = 5000;
+/** Whoever waits has a deadline of their own. */
+const ENDED_MS = 3_600_000;
+
 /** A VNC server tells the cursor at once, if there is one. */
 const CURSOR_MS = 1000;
 
@@ -28,7 +32,7 @@ export function asMachine(vm: LinuxVm, changes: BootChanges = {}): LinuxMachine 
     boot: () => vm.boot(boots++ === 0 ? {} : changes),
     call: (call, parameters) => vm.call(call, parameters),
     ended: async () => {
-      const end = await vm.ended();
+      const end = await vm.ended(ENDED_MS);
       return { ...end, events: tellingEvents(end.events) };
     },
     cutPower: () => vm.cutPower(),
@@ -66,12 +70,13 @@ async function readCursor(client: RfbClient): Promise<SeenCursor | null> {
   return cursor === null || !cursor.mask.includes(1) ? null : cursor;
 }
 
-/** Resolves when the server has taken it: it answers in order. */
+/** Resolves when the server has taken it: it answers in order, the first time to the connection itself. */
 async function resize(client: RfbClient, { width, height }: Size): Promise<void> {
+  await client.until(() => client.updates > 0, RESIZE_MS).catch(() => {});
   const { updates } = client;
   client.setDesktopSize(width, height);
   client.requestUpdate(false);
-  await client.until(() => client.updates > updates, CURSOR_MS).catch(() => {});
+  await client.until(() => client.updates > updates, RESIZE_MS).catch(() => {});
 }
 
 async function readStatus(vm: LinuxVm, gpu: number): Promise<DeviceStatus> {
