@@ -9,6 +9,8 @@ const INDEX_AT = 1 << 20;
 const BLOCK = 4096;
 const MAGIC = "virtgpu images 1";
 const IMAGES_MAX = 8;
+/** Much that waits to be written is slow to be, with half of the memory in an image and the kernel's own writers frozen. */
+const FLUSH_BYTES = 8 << 20;
 
 /** An image: where it lies, and whether it has had its second life. */
 export interface StoredImage {
@@ -58,6 +60,7 @@ export class ImageDisk {
       if (read === 0 || filled + BLOCK > many.length) {
         if (filled > 0) writeSync(this.#fd, many, 0, filled, at + bytes);
         bytes += filled;
+        if (bytes % FLUSH_BYTES === 0) fsyncSync(this.#fd);
         filled = 0;
       }
       if (read === 0) break;
