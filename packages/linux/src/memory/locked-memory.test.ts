@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Mapping } from "../native/mapping.ts";
 import { MapFlag } from "../native/sys.ts";
+import type { Pagemap } from "./pagemap.ts";
 import { HugepageMemory, PlainPageMemory } from "./locked-memory.ts";
 
 const HUGE = 2 << 20;
@@ -39,6 +40,21 @@ describe("hugepages", () => {
     chunk.close();
     memory.close();
     expect(get(`${POOL}/nr_hugepages`)).toBe("3");
+  });
+
+  it("are found by their first page each, until they may have moved", () => {
+    put(`${POOL}/nr_hugepages`, "9");
+    put(`${POOL}/free_hugepages`, "9");
+    let moved = 0;
+    const pagemap = { frames: (address: bigint) => [Number(address / 4096n) + moved] } as unknown as Pagemap;
+    const chunk = new HugepageMemory({ pagemap, root, map }).allocate(2 * HUGE);
+    const first = Number(chunk.address / 4096n);
+    expect(chunk.frames(511, 3)).toEqual([first + 511, first + 512, first + 513]);
+    moved = 1000;
+    expect(chunk.frames(0, 1)).toEqual([first]);
+    chunk.forgetFrames();
+    expect(chunk.frames(1023, 1)).toEqual([first + 1000 + 1023]);
+    chunk.close();
   });
 
   it("are left as they are where enough are free", () => {

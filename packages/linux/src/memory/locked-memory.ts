@@ -32,10 +32,13 @@ function mapAnonymous(byteLength: number, flags: number): Mapping {
 class MappedChunk implements MemoryChunk {
   readonly #mapping: Mapping;
   readonly #pagemap: Pagemap | null;
+  /** Bytes that lie in one piece of physical memory: a page, or a hugepage. */
+  readonly #unit: number;
   /** Of all pages, as they are until the next sleep; asking page by page would cost a call for each buffer. */
   #frames: readonly number[] | null = null;
 
-  constructor(mapping: Mapping, pagemap: Pagemap | null) {
+  constructor(mapping: Mapping, pagemap: Pagemap | null, unit: number) {
+    this.#unit = unit;
     this.#mapping = mapping;
     this.#pagemap = pagemap;
   }
@@ -64,8 +67,18 @@ class MappedChunk implements MemoryChunk {
 
   #readFrames(): readonly number[] {
     if (this.#pagemap === null) throw new GpuError("EACCES", "nobody asked for this memory's physical addresses");
-    touchPages(this.bytes);
-    return this.#pagemap.frames(this.#mapping.address, this.#mapping.byteLength / PAGE_BYTES);
+    const { bytes, address } = this;
+    if (this.#unit === PAGE_BYTES) {
+      touchPages(bytes);
+      return this.#pagemap.frames(address, bytes.byteLength / PAGE_BYTES);
+    }
+    const frames: number[] = [];
+    for (let at = 0; at < bytes.byteLength; at += this.#unit) {
+      touchPages(bytes.subarray(at, at + PAGE_BYTES));
+      const [first = 0] = this.#pagemap.frames(address + BigInt(at), 1);
+      for (let page = 0; page < this.#unit / PAGE_BYTES; page += 1) frames.push(first + page);
+    }
+    return frames;
   }
 }
 
@@ -97,7 +110,7 @@ export class HugepageMemory implements MappedMemorySource {
     const map = this.#parts.map ?? mapAnonymous;
     try {
       const flags = MapFlag.SHARED | MapFlag.HUGETLB | MapFlag.HUGE_2MB | MapFlag.POPULATE | MapFlag.LOCKED;
-      return new MappedChunk(map(byteLength, flags), this.#parts.pagemap);
+      return new MappedChunk(map(byteLength, flags), this.#parts.pagemap, HUGEPAGE_BYTES);
     } catch (error) {
       throw new GpuError("ENOMEM", `${count} hugepages of 2 MiB can't be mapped (${errnoName(error) ?? "?"})`, {
         cause: error,
@@ -169,7 +182,7 @@ export class PlainPageMemory implements MappedMemorySource {
     const map = this.#parts.map ?? mapAnonymous;
     try {
       const flags = MapFlag.SHARED | MapFlag.POPULATE | MapFlag.LOCKED;
-      return new MappedChunk(map(byteLength, flags), this.#parts.pagemap);
+      return new MappedChunk(map(byteLength, flags), this.#parts.pagemap, PAGE_BYTES);
     } catch (error) {
       throw new GpuError("ENOMEM", `${byteLength >> 10} KiB can't be locked in memory (${errnoName(error) ?? "?"})`, {
         cause: error,

@@ -8,9 +8,10 @@ import { PAGE_BYTES } from "@virtgpu/core/memory";
 import { errnoName } from "../native/system-call-error.ts";
 
 const ENTRY_BYTES = 8;
-const PRESENT = 1n << 63n;
-const SWAPPED = 1n << 62n;
-const FRAME_MASK = (1n << 55n) - 1n;
+/** Bits of an entry's upper word. */
+const PRESENT = 0x8000_0000;
+const SWAPPED = 0x4000_0000;
+const FRAME_MASK = 0x7f_ffff;
 /** Entries a read. */
 const BATCH = 8192;
 /** Beyond it a byte's address is no exact number. */
@@ -44,10 +45,13 @@ export class Pagemap {
     const first = Number(address / BigInt(PAGE_BYTES));
     for (let done = 0; done < count; done += BATCH) {
       const some = Math.min(BATCH, count - done);
-      const entries = new BigUint64Array(some);
-      const bytes = readSync(this.#fd, entries, 0, some * ENTRY_BYTES, (first + done) * ENTRY_BYTES);
+      // Two words an entry: big integers would cost more than everything else here.
+      const words = new Uint32Array(2 * some);
+      const bytes = readSync(this.#fd, words, 0, some * ENTRY_BYTES, (first + done) * ENTRY_BYTES);
       if (bytes !== some * ENTRY_BYTES) throw new GpuError("EIO", `/proc/self/pagemap ends after ${bytes} bytes`);
-      for (const [index, entry] of entries.entries()) frames.push(frameOf(entry, done + index));
+      for (let page = 0; page < some; page += 1) {
+        frames.push(frameOf(words[2 * page] ?? 0, words[2 * page + 1] ?? 0, done + page));
+      }
     }
     return frames;
   }
@@ -57,12 +61,12 @@ export class Pagemap {
   }
 }
 
-function frameOf(entry: bigint, index: number): number {
-  if ((entry & PRESENT) === 0n) {
-    const where = (entry & SWAPPED) === 0n ? "not mapped" : "on the swap disk";
+function frameOf(low: number, high: number, index: number): number {
+  if ((high & PRESENT) === 0) {
+    const where = (high & SWAPPED) === 0 ? "not mapped" : "on the swap disk";
     throw new GpuError("EIO", `page ${index} of the driver's memory is ${where}: no device can reach it`);
   }
-  const frame = Number(entry & FRAME_MASK);
+  const frame = (high & FRAME_MASK) * 2 ** 32 + low;
   if (frame === 0) {
     throw new GpuError("EACCES", "the kernel hides physical addresses: this needs root (CAP_SYS_ADMIN)");
   }
