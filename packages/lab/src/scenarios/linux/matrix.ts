@@ -76,14 +76,26 @@ export function planLives(guest: MatrixGuest, rows: readonly string[]): readonly
   shared.sort((one, other) => Number(LINUX_SLEEP_WAYS[one].isS3) - Number(LINUX_SLEEP_WAYS[other].isS3));
   const cases = rows.filter((row) => MATRIX_CASES.includes(row));
   const fitting = cases.filter((name) => guest.driver === "virtgpu" || LINUX_CASES[name]?.onlyOurs !== true);
-  const lives = Math.ceil(shared.length / WAYS_A_LIFE);
+  const [trials, sleeps] = [true, false].map((isTrial) =>
+    shared.filter((way) => way.startsWith("pm-test") === isTrial),
+  );
   return [
-    ...Array.from({ length: lives }, (_, at) => {
-      return { guest, chain: shared.slice(at * WAYS_A_LIFE, (at + 1) * WAYS_A_LIFE), hard: null };
-    }),
+    ...inLives(sleeps ?? []).map((chain) => ({ guest, chain, hard: null })),
+    ...inLives(trials ?? []).map((chain) => ({ guest: withTrials(guest), chain, hard: null })),
     ...alone.map((way) => ({ guest, chain: [way], hard: null })),
     ...fitting.map((hard) => ({ guest, chain: [], hard })),
   ];
+}
+
+function inLives(ways: readonly SleepWay[]): readonly (readonly SleepWay[])[] {
+  return Array.from({ length: Math.ceil(ways.length / WAYS_A_LIFE) }, (_, at) => {
+    return ways.slice(at * WAYS_A_LIFE, (at + 1) * WAYS_A_LIFE);
+  });
+}
+
+/** Debian's cloud kernel has no pm_test. */
+function withTrials(guest: MatrixGuest): MatrixGuest {
+  return guest.kernel === "cloud" ? { ...guest, kernel: "generic" } : guest;
 }
 
 /** The cell of a life's sleeps: of one way, or of a whole case. */
