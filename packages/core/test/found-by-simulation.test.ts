@@ -1,6 +1,6 @@
 /** Mistakes that the simulator found in driver and sleep code, each as short as it could be made. */
 import { describe, expect, it } from "vitest";
-import { Format, GpuCommand } from "../src/wire/index.ts";
+import { Format, GpuCommand, GpuReply } from "../src/wire/index.ts";
 import { DriverBench } from "./support/driver-bench.ts";
 import { SCENE_DEVICE } from "./support/scene.ts";
 import { SleepingMachine } from "./support/sleeping-machine.ts";
@@ -41,6 +41,30 @@ describe("an output", () => {
     expect(image.isAttached).toBe(false);
     expect(bench.host.device.save().resources[0]?.entries).toEqual([]);
     bench.expectNoErrors();
+  });
+
+  it("is lit again when its host took it down with a resource that it denied to have", async () => {
+    const bench = await DriverBench.start({ ...OPTIONS, variant: "keeps" });
+    const image = await bench.show(0, 64, 48);
+    const denial = { kind: "refuse", reply: GpuReply.ERR_INVALID_RESOURCE_ID } as const;
+    bench.host.commands.inject({ type: GpuCommand.TRANSFER_TO_HOST_2D, effect: denial });
+    await bench.run(image.flush());
+    await bench.machine.clock.advance(1000);
+    bench.expectShown(0, image);
+  });
+
+  it("that shows what was wanted before is not said to be lit", async () => {
+    const bench = await DriverBench.start(OPTIONS);
+    await bench.show(0, 64, 48);
+    const blob = await bench.buffer(32, 32, { storage: "blob" });
+    await bench.freeze();
+    bench.host.powerOn({ ...SCENE_DEVICE, blob: false });
+    await bench.restore();
+    await expect(bench.run(bench.gpu.output(0).show(blob))).rejects.toMatchObject({ code: "ENOTSUP" });
+    await bench.freeze("SUSPEND");
+    const { outputs, lost } = await bench.restore("RESUME");
+    expect(outputs).toBe(0);
+    expect(lost.map(({ object }) => object)).toContain("output 0");
   });
 });
 

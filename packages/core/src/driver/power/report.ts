@@ -3,7 +3,7 @@
  */
 import type { RestoreReport } from "../../base/power.ts";
 import type { GpuCore } from "../core.ts";
-import { type DesiredObject, objectName } from "../desired/objects.ts";
+import { type DesiredObject, objectName, sameScanout } from "../desired/objects.ts";
 import type { Reconciler } from "../session/reconciler.ts";
 import { isBackingReady } from "../session/steps.ts";
 
@@ -29,7 +29,8 @@ export function restoreReport(core: GpuCore): RestoreReport {
   desired.scanouts.forEach((scanout, index) => {
     if (scanout === null) return;
     const host = reconciler?.scanouts[index];
-    if (host !== undefined && host.failed === null && host.shown !== null) outputs += 1;
+    // It may still show what was wanted before.
+    if (host !== undefined && host.failed === null && sameScanout(host.shown, scanout)) outputs += 1;
     else lost.push({ object: `output ${index}`, reason: viewerLoss(host, `output ${index}`) });
   });
   desired.cursors.forEach((cursor, index) => {

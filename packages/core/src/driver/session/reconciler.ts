@@ -346,7 +346,13 @@ export class Reconciler implements EntityListener {
 
   #resourceSucceeded(host: HostResource, step: Step, words: Uint32Array): void {
     host.fresh = false;
+    if (step === Step.UNREF) this.#doubtViewersOf(host.object.id);
     if (step === Step.ASSIGN_UUID || step === Step.MAP) this.#parts.listener.onAnswer(host, step, words);
+  }
+
+  /** A host takes down with a resource what shows it. */
+  #doubtViewersOf(id: number): void {
+    for (const scanout of this.scanouts) if (scanout.shown?.object === id) scanout.fact = Fact.UNKNOWN;
   }
 
   /** On "exists": scanouts that we believe dark, and cursors that we believe hidden, may be there too. */

@@ -350,7 +350,7 @@ export class FaultyTransport implements Transport {
       this.#resetReads = fault.reads;
     } else {
       this.#resetReads = Infinity;
-      if (fault.kind === "ms") this.#after(fault.ms, () => this.finishReset());
+      if (fault.kind === "ms") this.#after(fault.ms, () => this.#finishResetLate());
     }
   }
 
@@ -360,6 +360,15 @@ export class FaultyTransport implements Transport {
     this.#addresses.clear();
     // The device went: whoever waits for the reset finds that out by the next access.
     if (!this.faults.gone) this.#inner.writeStatus(0);
+  }
+
+  /** The device may have died meanwhile: that is nobody's error. */
+  #finishResetLate(): void {
+    try {
+      this.finishReset();
+    } catch (error) {
+      if (!(error instanceof GpuError) || error.code !== "ENODEV") throw error;
+    }
   }
 
   #interrupt(what: "config" | { readonly queue: number | undefined }): void {
