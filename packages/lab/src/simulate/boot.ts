@@ -20,18 +20,21 @@ import type { MachineModel } from "./model.ts";
 import { SimulatedPlatform } from "./platform.ts";
 import type { Aside, HostPlan } from "./schedule.ts";
 
-const RAM_BYTES = 3 << 20;
+const RAM_BYTES = 2 << 20;
 const BOOT_BYTES = PAGE_BYTES;
 const QUEUE_SIZE = 32;
 
 /** Something that was asked of the driver, and not yet answered. */
 export interface Operation {
   readonly what: string;
+  /** It may have to wait for a host that hangs. */
+  readonly waitsForHost: boolean;
   readonly sinceMs: number;
 }
 
 /** What came of an operation that failed; `forgiven`: it may. */
 export interface OperationEnds {
+  readonly waitsForHost?: boolean;
   ok?(): void;
   failed?(error: GpuError): void;
   /** Whether this failure needs no cause. */
@@ -148,7 +151,7 @@ export class Boot {
 
   /** Follows an operation to its end: nobody may wait for ever, and nothing fails without a cause. */
   track(what: string, work: Promise<unknown>, ends: OperationEnds = {}): void {
-    const operation: Operation = { what, sinceMs: this.clock.nowMs() };
+    const operation: Operation = { what, waitsForHost: ends.waitsForHost ?? false, sinceMs: this.clock.nowMs() };
     this.operations.add(operation);
     work
       .then(
@@ -233,7 +236,8 @@ export class Boot {
       now.stale = { first: 0, end: now.size.height };
       now.paintings += 1;
     }
-    if (dma.mapped.length === 0) frames.moveFrames(kept.map(({ key }) => key));
+    // Contiguous pages may find no such place elsewhere.
+    if (dma.mapped.length === 0) frames.moveFrames(kept.flatMap(({ key, contiguous }) => (contiguous ? [] : [key])));
   }
 
   /** What the bus does with the D-state of a function behind its driver. */
@@ -273,6 +277,7 @@ export class Boot {
   end(): void {
     this.isOver = true;
     this.clock.end();
+    this.sim.host.transport.faults.gone = true;
     this.sim.powerOff();
     this.operations.clear();
   }

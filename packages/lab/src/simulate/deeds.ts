@@ -94,8 +94,8 @@ function performOtherDeed({ guest, boot, gpu }: Up, deed: Deed): void {
     case "hideCursor":
       return changeCursor({ guest, boot, gpu }, deed.output, { key: null }, (cursor) => cursor.hide());
     case "recover":
-      // In the middle of a sleep it is in the sleep's way.
-      guest.disturb(boot.isSleeping ? "fault" : "sleep");
+      // It is in the way of a sleep that begins meanwhile.
+      guest.disturb("fault");
       return boot.track("a recovery", gpu.recover(), { forgives: () => boot.isSleeping });
     case "reload":
       return reload({ guest, boot, gpu });
@@ -173,7 +173,10 @@ function follow({ guest, boot }: Up, buffer: ModelBuffer, making: Promise<GpuBuf
     buffer.storage = handle.storage;
   });
   boot.track(`making "${key}"`, made, {
-    failed: () => model.remove(key),
+    failed: () => {
+      model.remove(key);
+      if (guest.host.keeps) guest.hasStrangers = true;
+    },
   });
 }
 
@@ -207,7 +210,8 @@ function flush({ boot }: Up, buffer: ModelBuffer, handle: GpuBuffer): void {
   const { paintings } = buffer;
   boot.track(`flushing "${buffer.key}"`, handle.flush(), {
     ok: () => {
-      if (buffer.paintings === paintings) buffer.stale = null;
+      // What its owner has at the moment follows when he gives it again.
+      if (buffer.paintings === paintings && buffer.lending !== "away") buffer.stale = null;
     },
     forgives: (error) => isOne(error, GONE) && (handle.isDestroyed || handle.lost !== null),
   });
@@ -249,6 +253,7 @@ function lend({ guest, boot }: Up, op: SlotDeed["op"], buffer: ModelBuffer): voi
           buffer.lending = "lent";
           lender.giveAgain();
         }),
+        { waitsForHost: true },
       );
     case "giveLent":
       if (buffer.lending !== "away") return;
@@ -257,7 +262,7 @@ function lend({ guest, boot }: Up, op: SlotDeed["op"], buffer: ModelBuffer): voi
     case "endLent":
       buffer.lending = "ended";
       guest.model.darken(buffer.key);
-      return boot.track(`"${buffer.key}" is ended`, lender.end());
+      return boot.track(`"${buffer.key}" is ended`, lender.end(), { waitsForHost: true });
     default:
   }
 }

@@ -18,8 +18,9 @@ interface FileNode {
   durable: Uint8Array;
   /** What was written since. */
   pending: Write[];
-  /** What whoever reads it sees. */
+  /** What whoever reads it sees: the first `size` bytes, with room for more behind them. */
   current: Uint8Array;
+  size: number;
 }
 
 /** See the file's head. */
@@ -69,7 +70,8 @@ export class SimDisk {
           if (this.#names.has(name)) throw systemError("EEXIST");
           this.#made += 1;
           const empty = new Uint8Array(0);
-          const node: FileNode = { identity: `file ${this.#made}`, durable: empty, pending: [], current: empty };
+          const identity = `file ${this.#made}`;
+          const node: FileNode = { identity, durable: empty, pending: [], current: empty, size: 0 };
           this.#give(name, node);
           return this.#open(node, call);
         }),
@@ -120,7 +122,8 @@ export class SimDisk {
       if (kept > 0) node.durable = applied(node.durable, { position, bytes: bytes.subarray(0, kept) });
     }
     node.pending = [];
-    node.current = node.durable;
+    node.current = node.durable.slice();
+    node.size = node.durable.length;
   }
 
   #kept(byteLength: number): number {
@@ -131,10 +134,10 @@ export class SimDisk {
   #open(node: FileNode, call: <T>(name: string, work: () => T) => Promise<T>): ImageFile {
     return {
       identity: node.identity,
-      size: () => call("size", () => node.current.length),
+      size: () => call("size", () => node.size),
       read: (target, position) =>
         call("read", () => {
-          const bytes = node.current.subarray(position, position + target.length);
+          const bytes = node.current.subarray(position, Math.min(node.size, position + target.length));
           target.set(bytes);
           return bytes.length;
         }),
@@ -146,7 +149,7 @@ export class SimDisk {
           }
           const write = { position, bytes: source.slice() };
           node.pending.push(write);
-          node.current = applied(node.current, write);
+          writeCurrent(node, write);
         }),
       sync: () =>
         call("sync", () => {
@@ -154,7 +157,7 @@ export class SimDisk {
             this.hasLied = true;
             return;
           }
-          node.durable = node.current;
+          node.durable = node.current.slice(0, node.size);
           node.pending = [];
         }),
       close: () => call("close", () => undefined),
@@ -177,6 +180,17 @@ export class SimDisk {
     this.failures += 1;
     throw systemError("EIO");
   }
+}
+
+function writeCurrent(node: FileNode, { position, bytes }: Write): void {
+  const end = position + bytes.length;
+  if (end > node.current.length) {
+    const grown = new Uint8Array(Math.max(end, 2 * node.current.length));
+    grown.set(node.current.subarray(0, node.size));
+    node.current = grown;
+  }
+  node.current.set(bytes, position);
+  node.size = Math.max(node.size, end);
 }
 
 /** A copy, so that what was durable stays as it was. */

@@ -267,7 +267,6 @@ function transportMishap(random: SeededRandom): Deed {
     { op: "needsReset" },
     { op: "slowReset", ms: random.between(1, 3000) },
     { op: "hungReset" },
-    { op: "failAccess", in: random.between(1, 40) },
     { op: "resetQueue", queue: random.below(2) },
   ]);
 }

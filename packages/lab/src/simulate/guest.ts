@@ -5,7 +5,7 @@
 import { GpuError } from "@virtgpu/core/base";
 import type { SeededRandom, VirtualClock } from "@virtgpu/core/sim";
 import type { DeviceReport, SleepResult } from "@virtgpu/core/sleep";
-import { commandName } from "@virtgpu/core/wire";
+import { commandName, GpuCommand } from "@virtgpu/core/wire";
 import { Boot } from "./boot.ts";
 import type { Coverage } from "./coverage.ts";
 import { perform } from "./deeds.ts";
@@ -18,6 +18,13 @@ import { type Deed, type HostPlan, type MachinePlan, OUTPUTS, type SleepWay } fr
 
 /** How long a machine stays off after a hibernation, in milliseconds. */
 const OFF_MS = 30;
+
+/** Refused against the truth, these leave something on the host of which nobody can know. */
+const KEEPS_WHAT_IT_DENIES: ReadonlySet<number> = new Set([
+  GpuCommand.RESOURCE_CREATE_2D,
+  GpuCommand.RESOURCE_CREATE_BLOB,
+  GpuCommand.RESOURCE_UNREF,
+]);
 
 /** What a guest is made of. */
 export interface GuestOptions {
@@ -52,8 +59,8 @@ export class Guest {
   isDisturbed: boolean = true;
   /** Something went wrong since then, in the host or the machine. */
   isFaulty: boolean = false;
-  /** The host refused commands, or answered with nonsense: what it was told last it may not have done. */
-  isRefused: boolean = false;
+  /** The device was reset behind the driver's back: that is noticed by what is asked of it next. */
+  wasReset: boolean = false;
   /** An image could not be taken away when the machine ran on: the next boot may find it. */
   mayFindPast: boolean = false;
   /** The host may still have what was freed, for it keeps things over a reset. */
@@ -119,7 +126,7 @@ export class Guest {
   calm(): void {
     this.isDisturbed = false;
     this.isFaulty = false;
-    this.isRefused = false;
+    this.wasReset = false;
     this.hasForgotten = false;
   }
 
@@ -142,7 +149,9 @@ export class Guest {
 
   noteStrike(type: number, effect: string): void {
     this.disturb("fault");
-    if (effect === "refuse" || effect === "mask" || effect === "lie") this.isRefused = true;
+    const isRefusal = effect === "refuse" || effect === "mask" || effect === "lie";
+    // What it does not let go of stays with it until it is reset.
+    if (isRefusal && KEEPS_WHAT_IT_DENIES.has(type)) this.hasForgotten = true;
     this.coverage.note("command", `${commandName(type)} × ${effect}`, this.phase);
   }
 
@@ -170,7 +179,10 @@ export class Guest {
     const found = await this.#findImage(mount);
     const model = found === null ? undefined : this.images.get(found.number);
     const isPast = found !== null && model === undefined;
-    demand(!isPast || this.mayFindPast, () => `image ${found?.number} is of the past: the machine has run on since`);
+    demand(
+      !isPast || this.mayFindPast || this.disk.hasLied,
+      () => `image ${found?.number} is of the past: the machine has run on since`,
+    );
     this.images.clear();
     this.model = model?.clone() ?? new MachineModel(OUTPUTS);
     const boot = new Boot(this, mount, model === undefined ? null : found);

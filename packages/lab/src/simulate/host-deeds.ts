@@ -108,10 +108,6 @@ function transportDeed(guest: Guest, boot: Boot, deed: Deed): boolean {
       guest.disturb("fault");
       transport.faults.reset = { kind: "never" };
       return true;
-    case "failAccess":
-      guest.disturb("fault");
-      transport.faults.failAccess = transport.accesses + deed.in;
-      return true;
     default:
       return false;
   }
@@ -163,6 +159,7 @@ export function startHost(guest: Guest, boot: Boot): void {
   const { host } = boot.sim;
   if (host.isOn) return;
   guest.disturb("fault");
+  guest.hasForgotten = true;
   guest.host = guest.nextHost;
   host.powerOn(deviceOf(guest.host, guest.random.fork("uuids")));
 }
@@ -172,7 +169,6 @@ function liveHostDeed(guest: Guest, boot: Boot, deed: Deed): boolean {
   switch (deed.op) {
     case "forgeUsed":
       guest.disturb("fault");
-      guest.isRefused = true;
       if (!guest.plan.packed && host.machinery.queueEnabled(deed.queue))
         host.forgeUsed(deed.queue, deed.id, deed.bytes);
       return true;
@@ -182,10 +178,13 @@ function liveHostDeed(guest: Guest, boot: Boot, deed: Deed): boolean {
       return true;
     case "resetDevice":
       guest.disturb("fault");
+      guest.wasReset = true;
       host.resetDevice();
       return true;
     case "resetQueue":
       guest.disturb("fault");
+      // Of a queue that nobody uses nobody notices it.
+      guest.hasForgotten = true;
       resetQueue(boot, deed.queue);
       return true;
     case "forget":

@@ -70,14 +70,11 @@ export function removeImage(files: ImageFiles): Promise<void> {
   return discardImage(PATH, files);
 }
 
-/** Memory with zeros where nobody had anything. */
+/** Makes zeros of what nobody had: poison, and what was there before. */
 function usedBytes({ bytes, pages }: RamImage): Uint8Array {
-  const used = new Uint8Array(bytes.length);
-  for (const { frames } of pages) {
-    for (const frame of frames) {
-      const at = frame * PAGE_BYTES;
-      used.set(bytes.subarray(at, at + PAGE_BYTES), at);
-    }
-  }
-  return used;
+  const isUsed = new Uint8Array(bytes.length / PAGE_BYTES);
+  for (const { frames } of pages) for (const frame of frames) isUsed[frame] = 1;
+  for (const [frame, used] of isUsed.entries())
+    if (used === 0) bytes.fill(0, frame * PAGE_BYTES, (frame + 1) * PAGE_BYTES);
+  return bytes;
 }

@@ -36,17 +36,13 @@ export async function quiet(guest: Guest, clock: VirtualClock, check: () => void
   if (guest.isFaulty) boot.sim.host.transport.spuriousConfigInterrupt();
   await clock.advance(wasDisturbed ? DEADLINE_MS : WORK_MS);
   check();
-  await until(
-    () => boot.operations.size === 0,
-    () => `${[...boot.operations].map(({ what }) => what).join(", ")}: never ended`,
-  );
+  const left = (): readonly string[] => [...boot.operations].map(({ what }) => what);
+  const neverEnds = (): string => `${left().join(", ")}: never ended`;
+  await until(() => [...boot.operations].every(({ waitsForHost }) => waitsForHost), neverEnds);
   await mend(guest, boot, until);
   if (wasDisturbed) await clock.advance(DEADLINE_MS);
   useAll(guest, boot);
-  await until(
-    () => boot.operations.size === 0,
-    () => `${[...boot.operations].map(({ what }) => what).join(", ")}: never ended`,
-  );
+  await until(() => boot.operations.size === 0, neverEnds);
   check();
   inspect(guest);
   guest.calm();
@@ -85,7 +81,7 @@ function endFaults(guest: Guest): void {
   host.commands.clear();
   const { transport } = host;
   transport.onAccess = null;
-  Object.assign(transport.faults, { loseInterrupts: 0, delayInterruptsMs: 0, failAccess: 0, reset: null });
+  Object.assign(transport.faults, { loseInterrupts: 0, delayInterruptsMs: 0, reset: null });
   if (!host.isOn) startHost(guest, boot);
   transport.finishReset();
   resumeHost(guest, boot);
@@ -112,9 +108,11 @@ function describe({ boot }: Guest): string {
 /** A device that is lost, or that hangs with nobody left who will answer, is somebody's to mend. */
 async function mend(guest: Guest, boot: Boot, until: Until): Promise<void> {
   const { gpu } = boot;
-  if (gpu === null || (gpu.state !== "lost" && !gpu.isHung && !guest.hasForgotten)) return;
+  const isIdle = ![...guest.model.buffers.values()].some(({ storage }) => storage === "image");
+  const isUnnoticed = guest.hasForgotten || (guest.wasReset && isIdle);
+  if (gpu === null || (gpu.state !== "lost" && !gpu.isHung && !isUnnoticed)) return;
   // Of what it forgot nothing may be in use, so that nobody ever notices.
-  if (guest.hasForgotten && boot.sim.host.isOn) boot.sim.host.resetDevice();
+  if (isUnnoticed && boot.sim.host.isOn) boot.sim.host.resetDevice();
   let isDone = false;
   boot.track("mending the device", gpu.recover(), { ok: () => (isDone = true), forgives: () => false });
   await until(

@@ -108,7 +108,6 @@ export type Deed =
   | { readonly op: "forget" }
   | { readonly op: "slowReset"; readonly ms: number }
   | { readonly op: "hungReset" }
-  | { readonly op: "failAccess"; readonly in: number }
   | { readonly op: "killHost" }
   | { readonly op: "startHost" }
   | { readonly op: "migrate" }
