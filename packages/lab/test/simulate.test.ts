@@ -50,7 +50,7 @@ describe("a simulation", () => {
     const result = await runSeeds(seedsOf({ seed: 20_000, runs: SEEDS, shard: { index: 1, count: 1 } }), 1);
     expect(result.failures).toEqual([]);
     expect(result.schedules).toBe(SEEDS);
-    expect(Object.keys(result.coverage["command"] ?? {}).length).toBeGreaterThan(20);
+    expect(Object.keys(result.coverage["command"] ?? {}).length).toBeGreaterThan(5);
   });
 
   it("is the same each time", async () => {
