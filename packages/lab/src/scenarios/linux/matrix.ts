@@ -46,8 +46,11 @@ export interface GuestCell {
   readonly completeMs: number | null;
 }
 
-/** Cases in the matrix; the plain one is what the ways are run with. */
-export const MATRIX_CASES: readonly string[] = Object.keys(LINUX_CASES).filter((name) => name !== "plain");
+/** Cases that are no cell: the plain one is what the ways are run with, and no driver has a say in the other. */
+const NO_CELLS = ["plain", "other-memory"];
+
+/** Cases in the matrix. */
+export const MATRIX_CASES: readonly string[] = Object.keys(LINUX_CASES).filter((name) => !NO_CELLS.includes(name));
 
 /** All rows. */
 export function matrixRows(): readonly string[] {
@@ -158,7 +161,7 @@ export function matrixDocument(cells: readonly GuestCell[], times: readonly Time
     return `| ${row} | ${texts.join(" | ")} |\n`;
   });
   const about = [...Object.entries(LINUX_SLEEP_WAYS), ...Object.entries(LINUX_CASES)]
-    .filter(([name]) => name !== "plain")
+    .filter(([name]) => !NO_CELLS.includes(name))
     .map(([name, facts]) => `* \`${name}\`: ${facts.about}\n`);
   const why = notes.map((note, at) => `${at + 1}. ${note}\n`);
   return `${HEAD}\n${head}${rows.join("")}\n${LEGEND}\n## Why\n\n${why.join("")}\n## Ways and cases\n\n${about.join("")}${timeTable(times)}`;

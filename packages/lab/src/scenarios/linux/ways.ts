@@ -74,7 +74,7 @@ export const LINUX_SLEEP_WAYS: Readonly<Record<SleepWay, SleepWayFacts>> = {
   },
   "abort-freeze": {
     ...LIGHT,
-    about: "a hibernation turned back while tasks are frozen",
+    about: "a hibernation turned back once the GPU is frozen",
     outcome: "refused",
     requirements: ["R-37"],
   },
