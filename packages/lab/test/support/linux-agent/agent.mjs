@@ -8,7 +8,12 @@ const port = openSync("/dev/ttyS1", "r+");
 const say = (message) => writeSync(port, `${JSON.stringify(message)}\n`);
 const born = `${process.pid}-${Date.now()}`;
 
-const MODES = { "s4-platform": ["platform", "disk"], "s4-shutdown": ["shutdown", "disk"], s3: [null, "mem"], s2idle: [null, "freeze"] };
+const MODES = {
+  "s4-platform": ["platform", "disk"],
+  "s4-shutdown": ["shutdown", "disk"],
+  s3: [null, "mem"],
+  s2idle: [null, "freeze"],
+};
 
 function sleep(way) {
   const [mode, state] = MODES[way];
