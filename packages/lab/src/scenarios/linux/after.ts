@@ -213,7 +213,13 @@ class After {
     wanted: RgbPicture,
   ): Promise<string | null> {
     const { eyes, clock, plan } = this.#life;
-    await this.#call("show", { object, output, gpu }, `showing object ${object}`);
+    try {
+      await this.#call("show", { object, output, gpu }, `showing object ${object}`);
+    } catch (error) {
+      // What the host can't give back can't be shown; to be told so is as it should be.
+      if (plan.loss === null || error instanceof DeadlineError) throw error;
+      return sentenceOf(error);
+    }
     const end = clock.nowMs() + Math.min(1500, plan.limits.redrawn);
     for (;;) {
       const picture = await eyes.see({ gpu, output });
