@@ -4,7 +4,7 @@
 import type { SleepWay } from "@virtgpu/linux/agent";
 import type { BootChanges } from "../../guests/linux/linux-vm.ts";
 import type { LifePlan } from "./plan.ts";
-import type { LinuxSetup } from "./setup.ts";
+import { deviceText, type LinuxSetup, ramFor } from "./setup.ts";
 
 /** A case: what it changes, and what it then must be. */
 export interface LinuxCase {
@@ -19,8 +19,6 @@ export interface LinuxCase {
   /** Only for our driver: what it needs the kernel's does not offer. */
   readonly onlyOurs?: boolean;
 }
-
-const withDevice = (setup: LinuxSetup, property: string): string => `${setup.device},${property}`;
 
 /** All, by name. */
 export const LINUX_CASES: Readonly<Record<string, LinuxCase>> = {
@@ -68,19 +66,19 @@ export const LINUX_CASES: Readonly<Record<string, LinuxCase>> = {
       extras: false,
       loss: { outputs: [] },
     }),
-    changes: (setup) => ({ devices: [withDevice(setup, `max_outputs=${setup.outputs},max_hostmem=12M`)] }),
+    changes: (setup) => ({ devices: [`${deviceText(setup)},max_hostmem=12M`] }),
   },
   "fewer-outputs": {
     about: "the host that wakes has one output",
     requirements: ["R-35 (d)"],
     chain: null,
     plan: (plan) => ({ flips: false, hotplug: false, loss: { outputs: plan.outputs.map((_, at) => at).slice(1) } }),
-    changes: (setup) => ({ devices: [withDevice(setup, "max_outputs=1")] }),
+    changes: (setup) => ({ devices: [deviceText({ ...setup, outputs: 1 })] }),
   },
   "other-memory": {
     about: "the machine that wakes has other memory: the kernel refuses its image",
     requirements: [],
     chain: null,
-    changes: (setup) => ({ memory: (setup.ram ?? 256) + 64 }),
+    changes: (setup) => ({ memory: ramFor(setup) + 64 }),
   },
 };

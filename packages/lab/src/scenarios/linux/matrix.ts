@@ -186,7 +186,13 @@ function cellText(cell: GuestCell, notes: string[]): string {
   const refused = notOffered === null ? "" : ` (${marker(notOffered)})`;
   if (isGreen(cell)) return notOffered === null ? "✓" : `✓ refused${refused}`;
   if (verdict === "came-back") return `came back, but (${marker(`not so: ${failed.join("; ")}`)})`;
-  return `${WORDS[verdict]}${reason === null ? "" : ` (${marker(reason.replace(/\("[^"]*"\)/g, "").trim())})`}`;
+  return `${WORDS[verdict]}${reason === null ? "" : ` (${marker(causeOf(reason))})`}`;
+}
+
+/** A reason without the line that it quotes, and without what came after. */
+function causeOf(reason: string): string {
+  const [cause = ""] = reason.replace(/ ?\("[^"]*"\)/g, "").split("; ");
+  return cause.replaceAll("|", "/");
 }
 
 function timeTable(times: readonly TimeRow[]): string {
