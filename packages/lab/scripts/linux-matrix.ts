@@ -191,11 +191,17 @@ const wanted = MATRIX_GUESTS.flatMap((guest) => matrixRows().map((row) => ({ gue
   .filter(({ guest, row }) => `${guest.name} ${row}`.includes(values.only))
   .filter((_, at) => at % count === index - 1)
   .filter(({ guest, row }) => values.again || !isThere(fileOf(guest.name, row)));
-for (const guest of MATRIX_GUESTS) {
-  const rows = wanted.filter((cell) => cell.guest.name === guest.name).map(({ row }) => row);
-  for (const planned of planLives(guest, rows)) await runLives(planned);
+try {
+  for (const guest of MATRIX_GUESTS) {
+    const rows = wanted.filter((cell) => cell.guest.name === guest.name).map(({ row }) => row);
+    for (const planned of planLives(guest, rows)) await runLives(planned);
+  }
+  if (values.times) await runTimes();
+} catch (error) {
+  if (!controller.signal.aborted) throw error;
+  console.error("linux-matrix: interrupted; the table has the cells that are there");
+  process.exitCode = 130;
 }
-if (values.times) await runTimes();
 const { cells, times } = readAll();
 writeFileSync(document, matrixDocument(cells, times));
 console.log(`${cells.length} cells and ${times.length} times in docs/linux-matrix.md`);

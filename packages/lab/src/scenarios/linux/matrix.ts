@@ -70,11 +70,11 @@ const WAYS_A_LIFE = 5;
 
 /**
  * Lives for these rows of a guest: ways that come through share one, the ACPI S3 last (QEMU's q35 reaches no S4 behind it), a
- * hybrid sleep and cases have their own. A driver that is lost by most of them has a life for each.
+ * hybrid sleep, two images, and cases have their own. A driver that is lost by most of them has a life for each.
  */
 export function planLives(guest: MatrixGuest, rows: readonly string[]): readonly MatrixLife[] {
   const ways = rows.filter(isSleepWay);
-  const alone = ways.filter((way) => way === "hybrid" || (guest.driver === "kernel" && way !== "pm-test-freezer"));
+  const alone = ways.filter((way) => ALONE.includes(way) || (guest.driver === "kernel" && way !== "pm-test-freezer"));
   const shared = ways.filter((way) => !alone.includes(way));
   shared.sort((one, other) => Number(LINUX_SLEEP_WAYS[one].isS3) - Number(LINUX_SLEEP_WAYS[other].isS3));
   const cases = rows.filter((row) => MATRIX_CASES.includes(row));
@@ -89,6 +89,9 @@ export function planLives(guest: MatrixGuest, rows: readonly string[]): readonly
     ...fitting.map((hard) => ({ guest, chain: [], hard })),
   ];
 }
+
+/** A hybrid sleep may be the last of a q35, and two images of one disk leave nothing of it to others. */
+const ALONE: readonly SleepWay[] = ["hybrid", "uswsusp-twice"];
 
 function inLives(ways: readonly SleepWay[]): readonly (readonly SleepWay[])[] {
   return Array.from({ length: Math.ceil(ways.length / WAYS_A_LIFE) }, (_, at) => {
