@@ -209,7 +209,7 @@ function timeTable(times: readonly TimeRow[]): string {
 
 In the same VM (Debian's generic kernel, s4-platform), by the guest's clock from the return of the sleep: to the picture, and to all
 objects. The last column is the host's: from the start of the new QEMU to the picture, the boot and the reading of the image
-included.
+included. Software emulation, on a machine that may have had other work: compare rows with one another.
 
 | objects | driver | verdict | picture | all objects | with the boot |
 | --- | --- | --- | ---: | ---: | ---: |
