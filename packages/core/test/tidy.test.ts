@@ -34,7 +34,7 @@ const planted: readonly Planted[] = [
   { rule: "noAny", bad: "const x: any = 1;\n", good: 'const x = { any: 1, y: "as any" };\n' },
   { rule: "noAny", bad: "const x = y as any;\n", good: "// as any other\n" },
   { rule: "noAny", bad: "const x: Map<string, any> = y;\n", good: "const x: Company = any(1, 2);\n" },
-  { rule: "noMachinePaths", bad: `see ${"/wo"}rk/tree/file\n`, good: "see net/work/file and docs/home/page\n" },
+  { rule: "noMachinePaths", bad: `see ${"/wo"}rk/tree/file\n`, good: `see net${"/wo"}rk/file and docs/home/page\n` },
   { rule: "noMachinePaths", bad: `open("${"/ho"}me/me/file")\n`, good: "open(join(home, path))\n" },
   {
     rule: "noRegistryHosts",

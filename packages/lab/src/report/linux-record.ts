@@ -4,6 +4,7 @@
  * Times are milliseconds by the host's clock unless they say otherwise.
  */
 import * as v from "valibot";
+import { count, ms, rows, span as duration, text } from "./record-schema.ts";
 import { type Options, optionsSchema, parseRecord, type Versions, versionsSchema } from "./run-record.ts";
 
 /** Version of the format. */
@@ -118,10 +119,8 @@ export interface LinuxRecord {
   readonly queues: readonly string[];
 }
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const span = v.nullable(v.pipe(v.number(), v.finite()));
-const text = v.pipe(v.string(), v.maxLength(64_000));
-const lines = v.pipe(v.array(text), v.maxLength(100_000));
+const span = v.nullable(ms);
+const lines = rows(text, 100_000);
 const verdict = v.picklist(["came-back", "came-back-after-redraw", "never", "hung"]);
 
 const check: v.GenericSchema<unknown, LinuxCheck> = v.object({
@@ -155,7 +154,7 @@ export const linuxRecordSchema: v.GenericSchema<unknown, LinuxRecord> = v.object
   options: optionsSchema,
   versions: versionsSchema,
   startedAt: text,
-  durationMs: v.pipe(v.number(), v.finite(), v.minValue(0)),
+  durationMs: duration,
   subject: v.object({
     name: text,
     driver: text,

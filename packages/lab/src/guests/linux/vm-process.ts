@@ -13,24 +13,12 @@ import { decodePpm, type RgbPicture } from "../../hosts/qemu/ppm.ts";
 import { createPrivateFolder } from "../../hosts/qemu/private-folder.ts";
 import { findQemu, withDeadline } from "../../hosts/qemu/qemu-process.ts";
 import { QmpClient } from "../../hosts/qemu/qmp-client.ts";
+import { leashScript } from "../../hosts/qemu/leash.ts";
 import type { ProcessEnd } from "./linux-vm.ts";
 import type { SwapDisk } from "./swap-disk.ts";
 
-/** $1: the folder; the rest: QEMU's command line. Descriptors: 0 the leash, 3 QMP, 4 console, 5 agent, 6 and 7 swap. */
-const LEASH = `
-folder=$1; shift
-exec 9<&0
-"$@" </dev/null 9<&- &
-qemu=$!
-exec 2>/dev/null </dev/null 3<&- 4<&- 5<&- 6<&- 7<&-
-( read -r line <&9; kill -9 $qemu ) &
-leash=$!
-exec 9<&-
-wait $qemu; code=$?
-kill -9 $leash
-rm -rf "$folder"
-exit $code
-`;
+/** Descriptors: 3 QMP, 4 console, 5 agent, 6 and 7 swap. */
+const LEASH = leashScript([3, 4, 5, 6, 7]);
 
 const START_DEADLINE_MS = 60_000;
 const SIGNALS: ReadonlyMap<number, string> = new Map([

@@ -13,6 +13,7 @@ import { Duplex } from "node:stream";
 import { GpuError } from "@virtgpu/core/base";
 import { decodePpm, type RgbPicture } from "./ppm.ts";
 import { ErrorLog } from "./error-log.ts";
+import { leashScript } from "./leash.ts";
 import { createPrivateFolder } from "./private-folder.ts";
 import { QmpClient } from "./qmp-client.ts";
 import type { QtestChannel } from "./qtest-channel.ts";
@@ -42,25 +43,8 @@ export interface QemuExit {
   readonly killed: boolean;
 }
 
-/**
- * $1: the folder; the rest: QEMU's command line. Descriptors: 0 the leash, 3 RAM, 4 QMP. The shell lets go of what it
- * does not need, so that the end of QEMU is seen on every channel.
- */
-const LEASH = `
-folder=$1; shift
-mkfifo -m 600 "$folder/qtest.in" "$folder/qtest.out" || exit 126
-exec 9<&0
-"$@" </dev/null 9<&- &
-qemu=$!
-exec 2>/dev/null </dev/null 3<&- 4<&-
-( read -r line <&9; kill -9 $qemu ) &
-leash=$!
-exec 9<&-
-wait $qemu; code=$?
-kill -9 $leash
-rm -rf "$folder"
-exit $code
-`;
+/** Descriptors: 3 RAM, 4 QMP. */
+const LEASH = leashScript([3, 4], 'mkfifo -m 600 "$folder/qtest.in" "$folder/qtest.out" || exit 126');
 
 const RESET_VECTOR = 0xfff0;
 
