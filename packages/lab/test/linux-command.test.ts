@@ -86,10 +86,11 @@ describe("the machine of a guest", () => {
     sceneBytes: 8 << 20,
   };
 
-  it("is q35, but where something must power off after an S3", () => {
+  it("is q35, but where a sleep follows an S3", () => {
     expect(machineFor(["s4-platform", "s3"])).toBe("q35");
     expect(machineFor(["s3", "s4-platform"])).toBe("pc");
-    expect(machineFor(["s3", "s2idle"])).toBe("q35");
+    expect(machineFor(["s3", "s2idle"])).toBe("pc");
+    expect(machineFor(["s3"])).toBe("q35");
     expect(machineFor(["hybrid"])).toBe("q35");
     expect(machineFor(["hybrid", "s4-platform"])).toBe("pc");
   });

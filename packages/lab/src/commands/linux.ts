@@ -156,7 +156,7 @@ export const linuxCommand: Command<LabContext> = buildCommand<LinuxFlags, string
         kind: "parsed",
         parse: text,
         optional: true,
-        brief: "QEMU's machine; q35, or pc where a hibernation follows an S3",
+        brief: "QEMU's machine; q35, or pc where a sleep follows an S3",
         placeholder: "TYPE",
       },
       device: {

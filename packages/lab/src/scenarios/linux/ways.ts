@@ -99,12 +99,10 @@ export function isSleepWay(word: string): word is SleepWay {
 }
 
 /**
- * The machine for a chain of sleeps: q35, unless a later sleep must power off after an ACPI S3, which QEMU's q35 with its
- * firmware never does again.
+ * The machine for a chain of sleeps: q35, unless one follows an ACPI S3. QEMU's q35 with its firmware never powers off again
+ * behind that, and its later sleeps may hang.
  */
 export function machineFor(chain: readonly SleepWay[]): "q35" | "pc" {
   const first = chain.findIndex((way) => LINUX_SLEEP_WAYS[way].isS3);
-  const laterOff =
-    first >= 0 && chain.slice(first + 1).some((way) => LINUX_SLEEP_WAYS[way].endsProcess || way === "hybrid");
-  return laterOff ? "pc" : "q35";
+  return first >= 0 && first < chain.length - 1 ? "pc" : "q35";
 }
