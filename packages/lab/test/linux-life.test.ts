@@ -41,8 +41,10 @@ async function live(
   behaviour: Behaviour,
   changes: Partial<LifePlan> = {},
   replies: Partial<Record<SleepWay, Partial<SleepReply>>> = {},
+  prepare: (machine: FakeLinux) => unknown = () => {},
 ): Promise<Ran> {
   const machine = new FakeLinux(behaviour, replies);
+  prepare(machine);
   const outcome = await runLife({ ...plan, ...changes }, machine, createNodeClock(), silent);
   return { outcome, sleeps: outcome.observations.map(judgeSleep), machine };
 }
@@ -183,6 +185,31 @@ describe("a guest life", () => {
     expect(checks).toMatchObject([{ detail }, { detail }]);
     const lost = await live("forgets", { chain: ["uswsusp-twice"] });
     expect(lost.sleeps.flatMap(failed)).toContain("the machine that goes on after two images shows what it showed");
+  });
+
+  it("looks at the text console of a kernel's own driver, whose picture needs no application", async () => {
+    const [driver, limits] = ["kernel" as const, { ...plan.limits, redrawn: 1000 }];
+    const consoleChecks = ({ sleeps }: Ran): readonly unknown[] =>
+      sleeps.flatMap(({ checks }) =>
+        checks.filter(({ name }) => name.includes("text console")).map(({ result, detail }) => [result, detail]),
+      );
+    const well = await live("perfect", { driver, limits, chain: ["s4-platform", "s4-platform"] });
+    expect(consoleChecks(well)).toEqual([
+      ["pass", "all 9 lines are the same"],
+      ["pass", "every pixel is the same"],
+      ["pass", "all 9 lines are the same"],
+      ["pass", "every pixel is the same"],
+    ]);
+    expect(exitCodeOf(well.sleeps)).toBe(0);
+    expect(consoleChecks(await live("forgets", { driver, limits, chain: ["s3"] }))).toEqual([
+      ["pass", "all 9 lines are the same"],
+      ["fail", "it shows 640x480 of something else"],
+    ]);
+    const [text] = consoleChecks(await live("half", { driver, limits }));
+    expect(text).toEqual(["fail", expect.stringMatching(/^line 3 was ".*", and is nothing$/)]);
+    const none = await live("perfect", { driver, limits }, {}, (machine) => (machine.consoleLines = null));
+    expect(consoleChecks(none)).toEqual([["not-offered", "ENOENT: no such file or directory, open '/dev/tty1'"]]);
+    expect(consoleChecks(await live("perfect"))).toEqual([]);
   });
 
   it("counts what the driver says that it lost", async () => {

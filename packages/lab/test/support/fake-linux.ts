@@ -38,6 +38,8 @@ export type Behaviour =
   /** Boots anew. */
   | "boots";
 
+const CONSOLE_SEED = 999;
+
 const OK: SleepReply = { error: null, picture: 12, complete: 30, restored: 6, lost: 0, problems: [] };
 
 /** See the file's head. */
@@ -59,6 +61,9 @@ export class FakeLinux implements LinuxMachine {
   #ended: ((end: ProcessEnd) => void) | null = null;
   #answer: (() => void) | null = null;
   #isRemedied = false;
+  /** What its text console says, and whether it has the outputs. Null: this kernel has none. */
+  consoleLines: string[] | null = [];
+  #isConsole = false;
 
   constructor(behaviour: Behaviour, replies: Partial<Record<SleepWay, Partial<SleepReply>>> = {}) {
     this.#behaviour = behaviour;
@@ -88,6 +93,7 @@ export class FakeLinux implements LinuxMachine {
   }
 
   async screendump(gpu: number, output: number): Promise<RgbPicture> {
+    if (this.#isConsole && !this.#isLost) return expectedPicture(pattern, CONSOLE_SEED, { width: 80, height: 60 });
     const object = this.#shown[output] ?? null;
     const size = this.#objects[object ?? -1];
     if (gpu > 0 || size === undefined || object === null || this.#isLost) return black(640, 480);
@@ -151,6 +157,12 @@ export class FakeLinux implements LinuxMachine {
         outputs: [0, 1].map((at) => ({ name: `Virtual-${at + 1}`, connected: true, modes: this.#modes })),
       }),
       sleep: async ({ way }) => this.#sleep(way),
+      console: async ({ isGiven, write }) => {
+        if (this.consoleLines === null) throw new Error("ENOENT: no such file or directory, open '/dev/tty1'");
+        this.#isConsole = isGiven;
+        if (write !== undefined) this.consoleLines = [...write];
+        return { lines: this.consoleLines, isShown: isGiven };
+      },
       remedy: async ({ on }) => {
         this.#isRemedied = on;
         return {};
@@ -215,6 +227,7 @@ export class FakeLinux implements LinuxMachine {
 
   #suffer(): void {
     if (this.#isRemedied) return;
+    if (this.#behaviour === "half") this.consoleLines = this.consoleLines?.slice(0, 2) ?? null;
     this.#isLost = ["deaf", "forgets", "redraw", "draw"].includes(this.#behaviour);
     this.#blank = this.#behaviour === "half";
     if (this.#behaviour === "forgets") {

@@ -52,6 +52,8 @@ export interface AgentGpu {
     readonly at: { readonly x: number; readonly y: number };
   }): Promise<void>;
   hideCursor(): Promise<void>;
+  /** No longer the one that decides what outputs show, or again. Missing: no other may, with this driver. */
+  readonly setMaster?: (isMaster: boolean) => Promise<void>;
 }
 
 /** What a driver knows of its own way back. Times are of {@link AgentGpuDriver.afterSleep}'s clock. */

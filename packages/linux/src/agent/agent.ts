@@ -6,12 +6,14 @@ import type { AgentCall, AgentCalls, AgentDriver, SleepReply, SleepWay } from ".
 import type { AgentRequest } from "./requests.ts";
 import { Scene } from "./scene.ts";
 import type { SleepEnd } from "./sleep/sleeper.ts";
+import type { TextConsole } from "./text-console.ts";
 
 /** The agent's surroundings. */
 export interface AgentParts {
   readonly driver: AgentDriver;
   readonly gpus: AgentGpuDriver;
   readonly log: { next(): readonly string[] };
+  readonly textConsole: Pick<TextConsole, "write" | "read" | "isShown" | "enter" | "leave">;
   readonly fallAsleep: (way: SleepWay, whileLive: () => Promise<void>) => Promise<SleepEnd>;
   /** Lets the lab look at a machine that goes on after its images have been made. */
   readonly beLooked: () => Promise<void>;
@@ -58,6 +60,7 @@ export class Agent {
     clear: ({ gpu }) => nothing(this.#scene(gpu).clear()),
     outputs: async ({ gpu }) => ({ outputs: await this.#scene(gpu).gpu.outputs() }),
     sleep: ({ way }) => this.#sleep(way),
+    console: (given) => this.#giveToConsole(given),
     remedy: ({ on }) => nothing(this.#setRemedy(on)),
     log: async () => ({ lines: this.#parts.log.next() }),
     hang: ({ milliseconds }) => nothing(this.#hang(milliseconds)),
@@ -87,6 +90,24 @@ export class Agent {
     if (set === undefined) throw new Error("ENOTSUP: unbinding is a remedy for the kernel's driver, ours needs none");
     await set(on);
     this.#remedy = on;
+  }
+
+  async #giveToConsole({ isGiven, write }: AgentCalls["console"]["with"]): Promise<AgentCalls["console"]["result"]> {
+    const { gpu } = this.#scene();
+    const { textConsole } = this.#parts;
+    if (gpu.setMaster === undefined) throw new Error("ENOTSUP: our driver leaves no output to the text console");
+    if (write !== undefined) textConsole.write(write);
+    if (isGiven) {
+      const isShown = await textConsole.isShown();
+      textConsole.leave();
+      await gpu.setMaster(false);
+      await textConsole.enter();
+      return { lines: textConsole.read(), isShown };
+    }
+    textConsole.leave();
+    await gpu.setMaster(true);
+    await gpu.redraw();
+    return { lines: textConsole.read(), isShown: false };
   }
 
   async #hang(milliseconds: number): Promise<void> {

@@ -3,9 +3,8 @@
  * dmabufs and blobs; kernel interface: uapi drm.h, drm_mode.h, virtgpu_drm.h.
  */
 import { DrmCard, type DrmOutput, pciAddressOf } from "../drm/card.ts";
-import { cardPaths, type Exporter, exporters } from "../drm/import.ts";
-import { flags } from "../drm/requests.ts";
-import { loadSys, Mapping, type Sys } from "../native/index.ts";
+import { cardPaths } from "../drm/import.ts";
+import { loadSys, type Sys } from "../native/index.ts";
 import type {
   AgentGpu,
   AgentGpuDriver,
@@ -15,16 +14,13 @@ import type {
   OpenDriver,
   OutputState,
 } from "./agent-gpu.ts";
+import { createDrmExtras } from "./drm-extras.ts";
 import { DrmObject } from "./drm-object.ts";
-import { messageOf } from "./message-of.ts";
 import type { Size } from "./protocol.ts";
 import { bindDriver, unbindDriver } from "./remedy.ts";
 
 const DRIVER = "virtio_gpu";
-/** VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, PIPE_TEXTURE_2D and PIPE_BIND_RENDER_TARGET, as VIRTGPU_RESOURCE_CREATE takes them. */
-const [FORMAT, TARGET, BIND] = [2, 2, 1 << 1];
 const CURSOR = 64;
-const PAGE = 4096;
 
 /** A GPU whose card may be closed and opened again, with all that was on it gone. */
 class DrmGpu implements AgentGpu {
@@ -80,84 +76,8 @@ class DrmGpu implements AgentGpu {
     return new DrmObject(card, { kind, size, buffer, map: () => card.mapDumb(buffer) });
   }
 
-  async createExtras(size: Size): Promise<readonly Extra[]> {
-    const makers: readonly (readonly [string, () => Promise<DrmObject>])[] = [
-      ["resource-2d", () => this.#createResource(size)],
-      ...Object.entries(exporters).map(([kind, exporter]) => [kind, () => this.#import(kind, exporter, size)] as const),
-      ["blob", () => this.#createBlob(size)],
-    ];
-    const extras: Extra[] = [];
-    for (const [kind, make] of makers) {
-      try {
-        extras.push({ object: await make() });
-      } catch (error) {
-        extras.push({ notOffered: kind, reason: messageOf(error) });
-      }
-    }
-    return extras;
-  }
-
-  /** A resource that isn't dumb: its contents reach the host by TRANSFER_TO_HOST alone, never with a mode set. */
-  async #createResource(size: Size): Promise<DrmObject> {
-    const card = this.#open;
-    const [pitch, byteLength] = [size.width * 4, size.width * size.height * 4];
-    const made = await card.callLater("VIRTGPU_RESOURCE_CREATE", {
-      target: TARGET,
-      format: FORMAT,
-      bind: BIND,
-      width: size.width,
-      height: size.height,
-      depth: 1,
-      array_size: 1,
-      size: byteLength,
-      stride: pitch,
-    });
-    const buffer = { handle: made.bo_handle, pitch, byteLength };
-    const transfer = async (): Promise<void> => {
-      const box = { x: 0, y: 0, z: 0, w: size.width, h: size.height, d: 1 };
-      await card.callLater("VIRTGPU_TRANSFER_TO_HOST", { bo_handle: buffer.handle, box });
-      await card.callLater("VIRTGPU_WAIT", { handle: buffer.handle });
-    };
-    return new DrmObject(card, { kind: "resource-2d", size, buffer, transfer, map: () => this.#mapOwn(card, buffer) });
-  }
-
-  async #createBlob(size: Size): Promise<DrmObject> {
-    const card = this.#open;
-    const value = new BigUint64Array(1);
-    const offered = new Uint8Array(value.buffer);
-    card.call("VIRTGPU_GETPARAM", {
-      param: BigInt(flags.VIRTGPU_PARAM_RESOURCE_BLOB),
-      value: this.#sys.addressOf(offered),
-    });
-    if (value[0] === 0n) throw new Error("ENOTSUP: VIRTGPU_PARAM_RESOURCE_BLOB is 0: the device offers no blobs");
-    const pitch = size.width * 4;
-    const byteLength = Math.ceil((pitch * size.height) / PAGE) * PAGE;
-    const made = await card.callLater("VIRTGPU_RESOURCE_CREATE_BLOB", {
-      blob_mem: flags.VIRTGPU_BLOB_MEM_GUEST,
-      blob_flags: flags.VIRTGPU_BLOB_FLAG_USE_MAPPABLE,
-      size: BigInt(byteLength),
-    });
-    const buffer = { handle: made.bo_handle, pitch, byteLength };
-    return new DrmObject(card, { kind: "blob", size, buffer, map: () => this.#mapOwn(card, buffer) });
-  }
-
-  #mapOwn(card: DrmCard, buffer: { readonly handle: number; readonly byteLength: number }): Mapping {
-    const { offset } = card.call("VIRTGPU_MAP", { handle: buffer.handle });
-    return Mapping.ofFile(card.fd, buffer.byteLength, offset, this.#sys);
-  }
-
-  async #import(kind: string, exporter: Exporter, size: Size): Promise<DrmObject> {
-    const card = this.#open;
-    const pitch = size.width * 4;
-    const foreign = await exporter(this.#sys, pitch * size.height);
-    try {
-      const { handle } = await card.callLater("PRIME_FD_TO_HANDLE", { fd: foreign.dmabufFd });
-      const buffer = { handle, pitch, byteLength: foreign.byteLength };
-      return new DrmObject(card, { kind, size, buffer, map: () => foreign.map(), release: () => foreign.close() });
-    } catch (error) {
-      foreign.close();
-      throw error;
-    }
+  createExtras(size: Size): Promise<readonly Extra[]> {
+    return createDrmExtras(this.#open, this.#sys, size);
   }
 
   async show(output: number, object: GpuObject | null): Promise<void> {
@@ -214,6 +134,8 @@ class DrmGpu implements AgentGpu {
       hotY: at.hotspot.y,
     });
   }
+
+  readonly setMaster = (isMaster: boolean): Promise<void> => this.#open.setMaster(isMaster);
 
   async hideCursor(): Promise<void> {
     const cursor = this.#cursor;

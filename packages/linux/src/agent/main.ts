@@ -18,6 +18,7 @@ import { LINE_MAX } from "./requests.ts";
 import { Server } from "./serve.ts";
 import { Sleeper } from "./sleep/sleeper.ts";
 import { wakeImage } from "./sleep/snapshot-run.ts";
+import { TextConsole } from "./text-console.ts";
 
 interface Options {
   readonly driver: AgentDriver;
@@ -69,6 +70,7 @@ async function serve(options: Options, port: Port): Promise<void> {
     driver: options.driver,
     gpus,
     log: new KernelLog(),
+    textConsole: new TextConsole(sys),
     now: () => Number(process.hrtime.bigint()) / 1e6,
     fallAsleep: (way, whileLive) => {
       port.drain();

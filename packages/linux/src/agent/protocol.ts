@@ -82,6 +82,14 @@ export interface SleepReply {
   readonly problems: readonly string[];
 }
 
+/** The kernel's text console. */
+export interface ConsoleReply {
+  /** What it says, by /dev/vcs1: lines without the blanks at their ends, the last of them not empty. */
+  readonly lines: readonly string[];
+  /** Whether a framebuffer shows it. */
+  readonly isShown: boolean;
+}
+
 /** The agent's machine. */
 export interface AgentHello {
   readonly kernel: string;
@@ -133,6 +141,14 @@ export interface AgentCalls {
     };
   };
   readonly sleep: { readonly with: { readonly way: SleepWay }; readonly result: SleepReply };
+  /**
+   * Gives the first GPU's outputs to the kernel's text console, or takes them back and shows what the scene showed. Only for
+   * the kernel's driver. With `write` the console has these lines then, at its top, and nothing else.
+   */
+  readonly console: {
+    readonly with: { readonly isGiven: boolean; readonly write?: readonly string[] };
+    readonly result: ConsoleReply;
+  };
   /** A remedy that works today: unbind the kernel's driver before the sleep, bind it after. Only for the kernel's driver. */
   readonly remedy: { readonly with: { readonly on: boolean }; readonly result: Record<string, never> };
   /** The kernel's log since the last call, one line each. */

@@ -27,6 +27,11 @@ export function bindDriver(device: string, sysfs: string = SYSFS): void {
   writeFileSync(join(driverIn(sysfs), "bind"), device);
 }
 
+/** Whether a framebuffer shows the text console. */
+export function isConsoleShown(sysfs: string = SYSFS): boolean {
+  return framebufferConsoles(join(sysfs, "class/vtconsole")).length > 0;
+}
+
 function framebufferConsoles(consoles: string): readonly string[] {
   if (!existsSync(consoles)) return [];
   return readdirSync(consoles).filter((name) => {

@@ -38,6 +38,8 @@ describe("a request", () => {
     ["flips", { output: 1, on: true }],
     ["draw", { object: 2, seed: 9 }],
     ["hang", { milliseconds: 8000 }],
+    ["console", { isGiven: true, write: ["a line", "another"] }],
+    ["console", { isGiven: false }],
   ])("to %s is read", (call, parameters) => {
     expect(parseRequest(line({ id: 0, call, with: parameters }))).toEqual({ id: 0, call, with: parameters });
   });
@@ -48,6 +50,12 @@ describe("a request", () => {
     ["a request without a number", line({ call: "hello", with: {} }), null, "id is no whole number"],
     ["an unknown call", line({ id: 1, call: "reboot", with: {} }), 1, "there is no such call"],
     ["a call by the name of a method", line({ id: 1, call: "constructor", with: {} }), 1, "there is no such call"],
+    [
+      "a console's line that is an order",
+      line({ id: 1, call: "console", with: { isGiven: true, write: ["\u001bc"] } }),
+      1,
+      "write[0] is no line of plain text",
+    ],
     ["an unknown way", line({ id: 1, call: "sleep", with: { way: "toString" } }), 1, "way is no way to sleep"],
     ["no parameters", line({ id: 1, call: "hello" }), 1, "with is no object"],
     [

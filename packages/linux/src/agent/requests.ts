@@ -26,6 +26,8 @@ const OUTPUTS_MAX = 64;
 const OFFSCREEN_MAX = 50_000;
 const SEED_MAX = 0xffff_ffff;
 const HANG_MAX_MS = 600_000;
+/** A console without a framebuffer has no more. */
+const CONSOLE_LINES_MAX = 24;
 const WAYS = new Set<string>([...Object.keys(sleepPlans), "uswsusp", "uswsusp-twice"]);
 
 /** Reads a value, or throws a sentence that names it. */
@@ -68,6 +70,10 @@ const size: Check<Size> = (value, name) => {
   return { width: side(width, `${name}.width`), height: side(height, `${name}.height`) };
 };
 
+/** Printable ASCII: a console takes other characters for orders. */
+const consoleLine: Check<string> = (value, name) =>
+  typeof value === "string" && /^[ -~]{0,80}$/.test(value) ? value : refuse(`${name} is no line of plain text`);
+
 const way: Check<SleepWay> = (value, name) =>
   typeof value === "string" && WAYS.has(value) ? (value as SleepWay) : refuse(`${name} is no way to sleep`);
 
@@ -108,6 +114,10 @@ const parameters: { readonly [Call in AgentCall]: (given: Given) => AgentCalls[C
   clear: gpu,
   outputs: gpu,
   sleep: (given) => ({ way: way(given["way"], "way") }),
+  console: (given) => ({
+    isGiven: flag(given["isGiven"], "isGiven"),
+    ...(given["write"] === undefined ? {} : { write: list(consoleLine, CONSOLE_LINES_MAX)(given["write"], "write") }),
+  }),
   remedy: (given) => ({ on: flag(given["on"], "on") }),
   log: () => ({}),
   hang: (given) => ({ milliseconds: whole(HANG_MAX_MS)(given["milliseconds"], "milliseconds") }),

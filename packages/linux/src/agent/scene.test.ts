@@ -204,11 +204,13 @@ describe("the agent", () => {
     readonly report?: Partial<WakeReport>;
     readonly end?: SleepEnd;
     readonly before?: () => Promise<void>;
+    readonly gpu?: FakeGpu;
   }) {
     const steps: string[] = [];
+    const step = (name: string): void => void steps.push(name);
     const driver: AgentGpuDriver = {
       way: "fake",
-      gpus: [new FakeGpu()],
+      gpus: [parts.gpu ?? new FakeGpu()],
       beforeSleep: () => {
         steps.push("before");
         return parts.before?.() ?? Promise.resolve();
@@ -224,6 +226,13 @@ describe("the agent", () => {
       driver: "kernel",
       gpus: driver,
       log: { next: () => ["a line"] },
+      textConsole: {
+        write: (lines) => step(`write ${lines.join()}`),
+        read: () => ["said"],
+        isShown: async () => true,
+        enter: async () => step("enter"),
+        leave: () => step("leave"),
+      },
       fallAsleep: async (way, whileLive) => {
         steps.push(way);
         if (way === "uswsusp-twice") await whileLive();
@@ -272,6 +281,21 @@ describe("the agent", () => {
     const { agent } = agentWith({ end: { error: null, isSecondLife: true } });
     expect(await agent.answer({ id: 1, call: "sleep", with: { way: "uswsusp-twice" } })).toBe("nobody");
     expect(await agent.answer({ id: 2, call: "log", with: {} })).toEqual({ result: { lines: ["a line"] } });
+  });
+
+  it("gives outputs to the text console once nobody else may draw, and takes them back with what they showed", async () => {
+    const gpu = new FakeGpu();
+    const { agent, steps } = agentWith({ gpu });
+    const console = { id: 1, call: "console" } as const;
+    await expect(agent.answer({ ...console, with: { isGiven: true } })).rejects.toThrow("ENOTSUP");
+    Object.assign(gpu, {
+      setMaster: async (isMaster: boolean) => void steps.push(isMaster ? "master" : "no master"),
+      redraw: async () => void steps.push("redraw"),
+    });
+    const given = await agent.answer({ ...console, with: { isGiven: true, write: ["a", "b"] } });
+    expect(given).toEqual({ result: { lines: ["said"], isShown: true } });
+    await agent.answer({ ...console, with: { isGiven: false } });
+    expect(steps).toEqual(["write a,b", "leave", "no master", "enter", "leave", "master", "redraw"]);
   });
 
   it("refuses what its driver doesn't offer, and a GPU that isn't there", async () => {

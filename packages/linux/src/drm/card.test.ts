@@ -2,58 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { FakeDrm, type Answers } from "../../test/support/fake-drm.ts";
 import { type Sys, SystemCallError } from "../native/index.ts";
 import { CALL_DEADLINE_MS, DrmCard, modeOf } from "./card.ts";
-import { decode, encode, type StructValue } from "./layout.ts";
-import { type ArgumentOf, type RequestName, requestCode, requests } from "./requests.ts";
-
-type Answers = { readonly [R in RequestName]?: (given: StructValue<ArgumentOf<R>>) => object | Promise<object> };
-
-/** System calls of a kernel that answers only what a test says. */
-class FakeSys {
-  readonly asked: (readonly [RequestName, object])[] = [];
-  readonly #answers: Answers;
-  readonly #buffers: Uint8Array[] = [];
-
-  constructor(answers: Answers) {
-    this.#answers = answers;
-  }
-
-  readonly addressOf = (bytes: Uint8Array): bigint => BigInt(this.#buffers.push(bytes));
-
-  /** The buffer at an address that was given before. */
-  at(address: bigint): Uint8Array {
-    const bytes = this.#buffers[Number(address) - 1];
-    if (bytes === undefined) throw new Error(`nothing is at ${address}`);
-    return bytes;
-  }
-
-  readonly ioctl = (_fd: number, code: number, argument: Uint8Array | null): number => {
-    const { name, answer } = this.#ask(code, argument);
-    this.#fill(name, argument, answer as object);
-    return 0;
-  };
-
-  readonly ioctlLater = async (_fd: number, code: number, argument: Uint8Array | null): Promise<number> => {
-    const { name, answer } = this.#ask(code, argument);
-    this.#fill(name, argument, await answer);
-    return 0;
-  };
-
-  #ask(code: number, argument: Uint8Array | null): { name: RequestName; answer: object | Promise<object> } {
-    const name = (Object.keys(requests) as RequestName[]).find((known) => requestCode(known) === code);
-    if (name === undefined || argument === null) throw new Error(`an unknown request 0x${code.toString(16)}`);
-    const given = decode(requests[name].of, argument);
-    this.asked.push([name, given]);
-    const answer = this.#answers[name] as ((value: object) => object | Promise<object>) | undefined;
-    return { name, answer: answer === undefined ? {} : answer(given) };
-  }
-
-  #fill(name: RequestName, argument: Uint8Array | null, answer: object): void {
-    const { of } = requests[name];
-    argument?.set(encode(of, { ...decode(of, argument), ...answer }));
-  }
-}
+import { encode } from "./layout.ts";
 
 let folder = "";
 
@@ -67,14 +19,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function open(answers: Answers): { card: DrmCard; sys: FakeSys } {
-  const sys = new FakeSys({
-    VERSION: ({ name }) => {
-      sys.at(name).set(Buffer.from("virtio_gpu"));
-      return { name_len: 10n };
-    },
-    ...answers,
-  });
+function open(answers: Answers): { card: DrmCard; sys: FakeDrm } {
+  const sys = new FakeDrm("virtio_gpu", answers);
   return { card: DrmCard.open(join(folder, "card0"), sys as unknown as Sys), sys };
 }
 
@@ -120,6 +66,14 @@ describe("a DRM card", () => {
       { crtc_id: 35, fb_id: 40, count_connectors: 1, mode_valid: 1, mode: { hdisplay: 640, vdisplay: 480 } },
       { crtc_id: 35, fb_id: 0, count_connectors: 0, mode_valid: 0 },
     ]);
+    card.close();
+  });
+
+  it("gives up to say what outputs show, and asks for it again", async () => {
+    const { card, sys } = open({});
+    await card.setMaster(false);
+    await card.setMaster(true);
+    expect(sys.plain).toEqual([0x641f, 0x641e]);
     card.close();
   });
 

@@ -8,7 +8,16 @@ import { closeSync, openSync, readSync, realpathSync } from "node:fs";
 import { basename } from "node:path";
 import { errnoName, Mapping, type Sys, SystemCallError, type Watch } from "../native/index.ts";
 import { decode, encode, layoutOf, type StructValue } from "./layout.ts";
-import { type ArgumentOf, flags, REMOVE_FRAMEBUFFER, type RequestName, requestCode, requests } from "./requests.ts";
+import {
+  type ArgumentOf,
+  DROP_MASTER,
+  flags,
+  REMOVE_FRAMEBUFFER,
+  type RequestName,
+  requestCode,
+  requests,
+  SET_MASTER,
+} from "./requests.ts";
 
 /** How long a call may take: a driver that needs longer counts as hung. */
 export const CALL_DEADLINE_MS = 20_000;
@@ -113,7 +122,13 @@ export class DrmCard {
     call.then(loosen, loosen);
   }
 
-  async #retried(name: string, code: number, argument: Uint8Array): Promise<void> {
+  /** Gives up what only one may have: to say what outputs show; or asks for it again. */
+  async setMaster(isMaster: boolean): Promise<void> {
+    const [name, code] = isMaster ? ["SET_MASTER", SET_MASTER] : ["DROP_MASTER", DROP_MASTER];
+    await this.#inTime(name, () => this.#retried(name, code, null));
+  }
+
+  async #retried(name: string, code: number, argument: Uint8Array | null): Promise<void> {
     for (;;) {
       try {
         await this.#sys.ioctlLater(this.fd, code, argument);

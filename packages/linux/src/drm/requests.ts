@@ -53,6 +53,10 @@ export function requestCode(name: RequestName): number {
 /** DRM_IOCTL_MODE_RMFB: takes a framebuffer's number alone. */
 export const REMOVE_FRAMEBUFFER = 0xc004_64af;
 
+/** DRM_IOCTL_SET_MASTER and DRM_IOCTL_DROP_MASTER: take nothing. */
+export const SET_MASTER = 0x641e;
+export const DROP_MASTER = 0x641f;
+
 export const flags = {
   DRM_MODE_PAGE_FLIP_EVENT: 1,
   DRM_MODE_CURSOR_BO: 1,

@@ -10,7 +10,15 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { snapshotRequests } from "../agent/sleep/snapshot-device.ts";
 import { decode, encode, layoutOf, type StructValue } from "./layout.ts";
-import { flags, REMOVE_FRAMEBUFFER, type RequestName, requestCode, requests } from "./requests.ts";
+import {
+  DROP_MASTER,
+  flags,
+  REMOVE_FRAMEBUFFER,
+  SET_MASTER,
+  type RequestName,
+  requestCode,
+  requests,
+} from "./requests.ts";
 import { type FieldType, type StructName, structs } from "./structs.ts";
 
 const INSTALL =
@@ -62,6 +70,8 @@ function requestChecks(): readonly Check[] {
       isNewer: newer.has(requests[name].of),
     })),
     { expression: "DRM_IOCTL_MODE_RMFB", ours: REMOVE_FRAMEBUFFER, isNewer: false },
+    { expression: "DRM_IOCTL_SET_MASTER", ours: SET_MASTER, isNewer: false },
+    { expression: "DRM_IOCTL_DROP_MASTER", ours: DROP_MASTER, isNewer: false },
     ...Object.entries(snapshotRequests).map(([expression, ours]) => ({ expression, ours, isNewer: false })),
   ];
 }

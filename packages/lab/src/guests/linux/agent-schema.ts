@@ -60,6 +60,7 @@ export const AGENT_RESULTS: Results = {
     lost: v.nullable(whole),
     problems: few(text, LINES_MAX),
   }),
+  console: v.object({ lines: few(text, 1024), isShown: v.boolean() }),
   remedy: nothing,
   log: v.object({ lines: few(text, LINES_MAX) }),
   hang: nothing,

@@ -14,13 +14,23 @@ import type { SeenCursor } from "./machine.ts";
 import type { CameBack, CursorSeen, Observation, OffscreenSeen, OutputSeen, WrongObject } from "./observation.ts";
 import { expectedPicture, isSamePicture, sampleOf, showsInCorner } from "./pictures.ts";
 import { NEW_DRAWING } from "./plan.ts";
+import { type ConsoleSeen, seeConsole } from "./text-console.ts";
 
 const GARBLED = /makes no sense/;
 
 /** What the agent's help brought to light. */
 export type Found = Pick<
   Observation,
-  "outputs" | "cursor" | "offscreen" | "offscreenReason" | "newDrawing" | "memory" | "flips" | "hotplug" | "stuck"
+  | "outputs"
+  | "cursor"
+  | "offscreen"
+  | "offscreenReason"
+  | "newDrawing"
+  | "memory"
+  | "flips"
+  | "hotplug"
+  | "textConsole"
+  | "stuck"
 > & { readonly log: readonly string[]; readonly last: ReadonlyMap<Expected, RgbPicture> };
 
 /** Looks at everything, as far as the agent answers. Never rejects. */
@@ -45,6 +55,7 @@ class After {
   #memory: Observation["memory"] = null;
   #flips: Observation["flips"] = null;
   #hotplug: Observation["hotplug"] = null;
+  #textConsole: ConsoleSeen | null = null;
   #stuck: string | null = null;
   #log: readonly string[] = [];
 
@@ -71,6 +82,7 @@ class After {
       await this.#showOffscreen();
       await this.#hash();
       await this.#seeHotplug();
+      await this.#seeConsole();
     } catch (error) {
       this.#stuck = sentenceOf(error);
     }
@@ -96,6 +108,7 @@ class After {
       memory: this.#memory,
       flips: this.#flips,
       hotplug: this.#hotplug,
+      textConsole: this.#textConsole,
       stuck: this.#stuck,
       log: this.#log,
       last: this.#last,
@@ -290,6 +303,11 @@ class After {
     this.#hotplug = { asked: OTHER_SIZE, seen };
     const size = plan.outputs[resized.output];
     if (size !== null && size !== undefined) await machine.resize(resized.gpu, resized.output, size).catch(() => {});
+  }
+
+  async #seeConsole(): Promise<void> {
+    const { textConsole } = this.#life;
+    if (textConsole !== null && "lines" in textConsole) this.#textConsole = await seeConsole(this.#life, textConsole);
   }
 
   async #call<Call extends AgentCall>(

@@ -27,6 +27,7 @@ export function checksOf(seen: Observation): readonly LinuxCheck[] {
     memoryCheck(seen),
     flipCheck(seen),
     hotplugCheck(seen),
+    ...consoleChecks(seen),
     countCheck(seen),
     ...logChecks(seen),
   ];
@@ -183,6 +184,22 @@ function hotplugCheck({ hotplug, hotplugReason, stuck }: Observation): LinuxChec
     isSeen,
     `now ${asked.width}x${asked.height}; the guest sees ${sizes.join(", ") || "no mode"}`,
   );
+}
+
+const CONSOLE_SAYS = "the kernel's text console says what it said";
+const CONSOLE_SHOWS = "the kernel's text console shows what it showed, where the output is given to it";
+
+function consoleChecks({ textConsole, textConsoleReason }: Observation): readonly LinuxCheck[] {
+  if (textConsole === null) {
+    return textConsoleReason === null ? [] : [absent(CONSOLE_SAYS, [], textConsoleReason)];
+  }
+  const { text, picture } = textConsole;
+  return [
+    check(CONSOLE_SAYS, [], text.isSame, text.detail),
+    picture === null
+      ? absent(CONSOLE_SHOWS, [], "no framebuffer shows it")
+      : check(CONSOLE_SHOWS, [], picture.isSame, picture.detail),
+  ];
 }
 
 function countCheck({ reply, expectsLoss }: Observation): LinuxCheck {

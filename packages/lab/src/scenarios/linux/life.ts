@@ -12,6 +12,7 @@ import { type Observation, type Place, placeName } from "./observation.ts";
 import { expectedPicture } from "./pictures.ts";
 import { type LifePlan, sceneOf, seedOf } from "./plan.ts";
 import { sleepOnce } from "./sleep-once.ts";
+import { beginConsole, type ConsoleBefore } from "./text-console.ts";
 import { LINUX_SLEEP_WAYS } from "./ways.ts";
 
 /** Told while it goes on, for people. */
@@ -46,6 +47,8 @@ export interface Life {
   readonly staying: readonly Expected[];
   /** Outputs that are off. */
   readonly off: readonly Place[];
+  /** The kernel's text console; null: it is no part of this life. */
+  readonly textConsole: ConsoleBefore | null;
 }
 
 /** What a life came to. */
@@ -76,21 +79,31 @@ export async function runLife(
     await within(clock, limits.call, "setting up the remedy", machine.call("remedy", { on: true }));
   }
   const lit = scenes.flatMap((scene) => litOutputs(plan, scene));
+  const eyes = new Eyes(machine, clock);
   const life: Life = {
     plan,
     machine,
     clock,
-    eyes: new Eyes(machine, clock),
+    eyes,
     watcher,
     scenes,
     lit,
+    textConsole: await beginConsole({ plan, machine, clock, eyes, lit }),
     staying: lit.filter(({ output }) => plan.loss?.outputs.includes(output) !== true),
     off: scenes.flatMap(({ gpu }) => plan.outputs.flatMap((size, output) => (size === null ? [{ gpu, output }] : []))),
   };
   const { observations, pictures } = await runSleeps(life);
   const isUp = observations.every(({ hung, stuck }) => hung === null && stuck === null);
   const farewell = isUp ? await powerOff(life) : null;
-  return { hello, observations, notOffered: scenes.flatMap(({ reply }) => reply.notOffered), pictures, farewell };
+  return { hello, observations, notOffered: notOfferedBy(scenes), pictures, farewell };
+}
+
+/** Each once, though all GPUs lack it. */
+function notOfferedBy(scenes: readonly DrawnScene[]): LifeOutcome["notOffered"] {
+  const all = scenes.flatMap(({ reply }) => reply.notOffered);
+  return all.filter(({ kind, reason }, at) => {
+    return all.findIndex((one) => one.kind === kind && one.reason === reason) === at;
+  });
 }
 
 async function drawScenes(plan: LifePlan, machine: LinuxMachine, clock: Clock): Promise<readonly DrawnScene[]> {

@@ -4,6 +4,7 @@
 import type { SceneObject, Size, SleepReply, SleepWay } from "@virtgpu/linux/agent";
 import type { LinuxTimes } from "../../report/linux-record.ts";
 import type { DeviceStatus } from "./machine.ts";
+import type { ConsoleSeen } from "./text-console.ts";
 
 /** After which step an output first showed what it should. */
 export type CameBack = "itself" | "redraw" | "draw" | "never";
@@ -83,6 +84,10 @@ export interface Observation {
   readonly hotplugReason: string | null;
   /** With two images: whether the machine that went on, and the first image, showed all that they should. */
   readonly twice: { readonly live: boolean; readonly first: boolean; readonly detail: string } | null;
+  /** The kernel's text console. */
+  readonly textConsole: ConsoleSeen | null;
+  /** Why it was not looked at; null: nobody meant to. */
+  readonly textConsoleReason: string | null;
   /** Whether something new, drawn afterwards, was shown. */
   readonly newDrawing: boolean | null;
   readonly kernelLines: readonly string[];

@@ -53,6 +53,7 @@ export async function sleepOnce(
     ...seen,
     twice,
     hotplugReason: course.notResized,
+    textConsoleReason: reasonOf(life),
     kernelLines: kernelComplaints(log.length === 0 ? console : log),
     hostLines: hostComplaints(machine.errors.slice(before.hostLines)),
     status,
@@ -60,6 +61,11 @@ export async function sleepOnce(
     times: timesOf(course),
   };
   return { observation, pictures: picturesOf(life, before, course, last) };
+}
+
+function reasonOf({ textConsole }: Life): string | null {
+  if (textConsole === null) return null;
+  return "reason" in textConsole ? textConsole.reason : "the agent stopped answering before";
 }
 
 /** Behind a power cut the first image wakes. It answers nobody, but its outputs can be looked at; then its life goes on. */
@@ -91,6 +97,7 @@ const NOTHING_FOUND: Found = {
   memory: null,
   flips: null,
   hotplug: null,
+  textConsole: null,
   stuck: null,
   log: [],
   last: new Map(),
