@@ -103,25 +103,36 @@ export async function resetQueue(transport: Transport, queue: number, clock: Clo
 /**
  * Suspends a running device; SUSPEND must have been negotiated. Once it resolves the device has returned what it was
  * working on, keeps all its state, and touches neither rings nor configuration until {@link resumeDevice}. Throws
- * GpuError ETIMEDOUT, EIO when the device failed at it and needs a reset, ENODEV when no device answers.
+ * GpuError ETIMEDOUT, EIO when the device failed at it and needs a reset, ENODEV when no device answers, and what `ended`
+ * gives as soon as it gives something: then nobody looks at the device any more.
  */
-export async function suspendDevice(transport: Transport, clock: Clock, deadlineMs: number): Promise<void> {
+export async function suspendDevice(
+  transport: Transport,
+  clock: Clock,
+  deadlineMs: number,
+  ended: () => GpuError | null = () => null,
+): Promise<void> {
   const running = presentStatus(transport);
   transport.writeStatus(running | SUSPEND);
   const done = (status: number): boolean => (status & SUSPEND) !== 0 && (status & DRIVER_OK) === 0;
-  await pollStatus(transport, clock, deadlineMs, done, "suspend");
+  await pollStatus(transport, clock, deadlineMs, done, "suspend", ended);
 }
 
 /**
  * Lets a suspended device go on. Throws GpuError ETIMEDOUT, EIO when the device failed at it and needs a reset, ENODEV
- * when no device answers.
+ * when no device answers, and what `ended` gives, as {@link suspendDevice}.
  */
-export async function resumeDevice(transport: Transport, clock: Clock, deadlineMs: number): Promise<void> {
+export async function resumeDevice(
+  transport: Transport,
+  clock: Clock,
+  deadlineMs: number,
+  ended: () => GpuError | null = () => null,
+): Promise<void> {
   const suspended = presentStatus(transport);
   // DRIVER_OK is what resumes; the bit SUSPEND is left out for devices that go by it alone, as the drafts of v1.4 did.
   transport.writeStatus((suspended & ~SUSPEND) | DRIVER_OK);
   const done = (status: number): boolean => (status & SUSPEND) === 0 && (status & DRIVER_OK) !== 0;
-  await pollStatus(transport, clock, deadlineMs, done, "resume");
+  await pollStatus(transport, clock, deadlineMs, done, "resume", ended);
 }
 
 /** Announces a driver, and returns what the device offers. */
@@ -178,8 +189,11 @@ async function pollStatus(
   deadlineMs: number,
   isDone: (status: number) => boolean,
   what: string,
+  ended: () => GpuError | null,
 ): Promise<void> {
   const look = (): boolean => {
+    const end = ended();
+    if (end !== null) throw end;
     const status = presentStatus(transport);
     if ((status & NEEDS_RESET) !== 0) {
       throw new GpuError("EIO", `the device failed to ${what} and needs a reset`, { device: transport.label });

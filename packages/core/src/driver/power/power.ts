@@ -195,9 +195,9 @@ export class GpuPower implements PowerClient {
       this.#phase("picture", "end", message);
     });
     const complete = this.#follow(way, async ({ reconciler }) => {
-      await reconciler.allDone();
+      const report = await reconciler.whenAllDone(() => restoreReport(this.#core));
       this.#phase("restore", "end", message);
-      return restoreReport(this.#core);
+      return report;
     });
     // Whoever asks for one of them hears of the failure; the other must not be an unhandled rejection.
     picture.catch(() => {});

@@ -205,11 +205,12 @@ export class Reconciler implements EntityListener {
 
   /** Resolves when every entity is where it should be, or is known not to get there. */
   allDone(): Promise<void> {
-    return this.#ended === null ? this.#work.allDone() : Promise.reject(this.#ended);
+    return this.whenAllDone(() => {});
   }
 
-  get isDone(): boolean {
-    return this.#work.isDone;
+  /** As {@link allDone}, with what `take` gives at that moment: later somebody may have asked for more. */
+  whenAllDone<T>(take: () => T): Promise<T> {
+    return this.#ended === null ? this.#work.allDone(take) : Promise.reject(this.#ended);
   }
 
   /** Nothing will come of the waiting: the host hangs, or a later request overtook it. */

@@ -395,11 +395,17 @@ export class Session {
     transport.setInterruptHandler(null);
     this.isSuspended = true;
     try {
-      if (this.hasFeature(VirtioFeature.SUSPEND)) await suspendDevice(transport, clock, resetDeadlineMs);
+      if (this.hasFeature(VirtioFeature.SUSPEND)) {
+        await suspendDevice(transport, clock, resetDeadlineMs, () => this.ended);
+      }
+      if (this.ended !== null) throw this.ended;
       if (transport.power?.noSoftReset === true) transport.power.enterD3hot();
     } catch (error) {
-      this.isSuspended = false;
-      this.#listen();
+      // Once this life is over the interrupts are somebody else's, or nobody's.
+      if (this.ended === null) {
+        this.isSuspended = false;
+        this.#listen();
+      }
       throw error;
     }
   }
@@ -412,7 +418,8 @@ export class Session {
       transport.power?.enterD0();
       if (this.hasFeature(VirtioFeature.SUSPEND)) {
         if (!this.#isStillSuspended()) return false;
-        await resumeDevice(transport, clock, resetDeadlineMs);
+        await resumeDevice(transport, clock, resetDeadlineMs, () => this.ended);
+        if (this.ended !== null) return false;
       }
       this.isSuspended = false;
       this.#isDraining = false;

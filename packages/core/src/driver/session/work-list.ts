@@ -45,8 +45,9 @@ class Fifo {
 class Gate {
   readonly #waiters: Set<Waiter> = new Set();
 
-  wait(): Promise<void> {
-    return new Promise((resolve, reject) => this.#waiters.add({ resolve, reject }));
+  /** `take`: what is to be told of the moment when it opens, before anything else happens. */
+  wait<T>(take: () => T): Promise<T> {
+    return new Promise((resolve, reject) => this.#waiters.add({ resolve: () => resolve(take()), reject }));
   }
 
   open(): void {
@@ -141,12 +142,12 @@ export class WorkList {
 
   /** Resolves when nothing urgent is left. */
   urgentDone(): Promise<void> {
-    return this.isUrgentDone ? Promise.resolve() : this.#urgentGate.wait();
+    return this.isUrgentDone ? Promise.resolve() : this.#urgentGate.wait(() => {});
   }
 
-  /** Resolves when nothing is left. */
-  allDone(): Promise<void> {
-    return this.isDone ? Promise.resolve() : this.#allGate.wait();
+  /** Resolves when nothing is left, with what `take` gives at that moment. */
+  allDone<T>(take: () => T): Promise<T> {
+    return this.isDone ? Promise.resolve(take()) : this.#allGate.wait(take);
   }
 
   /** Tells whoever waits; after each round of work. */
