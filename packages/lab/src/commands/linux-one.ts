@@ -3,6 +3,8 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { GpuError } from "@virtgpu/core/base";
+import { type AcceleratorWish, chooseAccelerator, probeAccelerator } from "../guests/linux/accelerator.ts";
+import type { Accelerator } from "../guests/linux/linux-vm.ts";
 import { QemuLinuxVm } from "../guests/linux/qemu-linux-vm.ts";
 import { createNodeClock } from "../hosts/node-clock.ts";
 import type { LinuxRecord } from "../report/linux-record.ts";
@@ -38,7 +40,9 @@ export async function runOne(flags: LinuxFlags, here: string, folder: string, wa
     return findKernelSource(flags, here, (line) => tellOfBuild(line, watcher), signal);
   });
   const planned = makeLinuxPlan(flags, kernel, agent);
-  const { outcome, subject, console } = await untilInterrupted((signal) => liveOnce(planned, watcher, signal));
+  const { outcome, subject, console } = await untilInterrupted((signal) => {
+    return liveOnce(planned, watcher, signal, flags.accel);
+  });
   const record = makeLinuxRecord(
     {
       commandLine: commandLine(),
@@ -61,13 +65,21 @@ function tellOfBuild(line: string, watcher: LifeWatcher): void {
   if (!/^\s*(?:[A-Z][A-Z0-9_]+\s{2,}|make\b)/.test(line)) watcher.note(line);
 }
 
+/** For people. */
+const ACCELERATORS: Readonly<Record<Accelerator, string>> = { tcg: "software emulation", kvm: "KVM" };
+
 /** The machine for as long as it lives. */
 export async function liveOnce(
   { plan, setup, hard }: LinuxRunPlan,
   watcher: LifeWatcher,
   signal: AbortSignal,
+  accel: AcceleratorWish = "tcg",
 ): Promise<Lived> {
-  const options = await prepareMachine(setup);
+  const prepared = await prepareMachine(setup);
+  const { qemu, machine: board, boot } = prepared;
+  const { accelerator, reason } = await chooseAccelerator(accel, () => probeAccelerator(qemu, board, boot));
+  if (accel !== "tcg") watcher.note(`${ACCELERATORS[accelerator]}: ${reason}`);
+  const options = { ...prepared, accelerator };
   await using vm = new QemuLinuxVm(options);
   const onAbort = (): void => void vm[Symbol.asyncDispose]();
   signal.addEventListener("abort", onAbort, { once: true });
@@ -78,7 +90,10 @@ export async function liveOnce(
     if (signal.aborted) throw new GpuError("ECANCELED", "the run was interrupted");
     return {
       outcome,
-      subject: subjectOf(setup, options, qemuVersion(setup.qemu), plan.remedy),
+      subject: {
+        ...subjectOf(setup, options, qemuVersion(setup.qemu), plan.remedy),
+        accelerator: accel === "auto" ? `${ACCELERATORS[accelerator]} (${reason})` : ACCELERATORS[accelerator],
+      },
       console: [...vm.console],
     };
   } catch (error) {

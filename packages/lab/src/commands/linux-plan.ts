@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { availableParallelism } from "node:os";
 import type { Size } from "@virtgpu/linux/agent";
+import { requireBlobs } from "../guests/linux/blobs.ts";
 import { cacheFolder } from "../guests/linux/cache.ts";
 import { DEBIAN_KERNELS, type KernelSource } from "../guests/linux/kernel.ts";
 import { findQemu } from "../hosts/qemu/qemu-process.ts";
@@ -32,6 +33,7 @@ export type AgentParts = Pick<LifePlan, "pattern" | "liveSays">;
 /** Throws UsageError. */
 export function makeLinuxPlan(flags: LinuxFlags, kernel: KernelSource | null, agent: AgentParts): LinuxRunPlan {
   checkFlags(flags);
+  requireBlobs(flags.device);
   const hard = LINUX_CASES[flags.case];
   if (hard === undefined) throw new UsageError(`there is no case called "${flags.case}"`);
   if (hard.onlyOurs === true && flags.driver === "kernel") {

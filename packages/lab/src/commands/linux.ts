@@ -1,6 +1,7 @@
 /** `virtgpu linux`: its options. What it does is in linux-run.ts, loaded when it is asked for. */
 import { buildCommand, type Command } from "@stricli/core";
 import type { SleepWay } from "@virtgpu/linux/agent";
+import type { AcceleratorWish } from "../guests/linux/accelerator.ts";
 import { LINUX_CASES } from "../scenarios/linux/cases.ts";
 import { isSleepWay, LINUX_SLEEP_WAYS } from "../scenarios/linux/ways.ts";
 import { UsageError } from "../usage-error.ts";
@@ -27,6 +28,7 @@ export interface LinuxFlags {
   readonly gpus: number;
   readonly qemu?: string;
   readonly machine?: string;
+  readonly accel?: AcceleratorWish;
   readonly device: string;
   readonly ram?: number;
   readonly remedy: boolean;
@@ -158,6 +160,12 @@ export const linuxCommand: Command<LabContext> = buildCommand<LinuxFlags, string
         optional: true,
         brief: "QEMU's machine; q35, or pc where a sleep follows an S3",
         placeholder: "TYPE",
+      },
+      accel: {
+        kind: "enum",
+        values: ["tcg", "kvm", "auto"],
+        optional: true,
+        brief: "Software emulation, unless given; or KVM, where a machine has booted with it; or whichever is good",
       },
       device: {
         kind: "parsed",

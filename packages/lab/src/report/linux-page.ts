@@ -182,7 +182,10 @@ function bugSection({ commandLine, options, versions, subject }: LinuxRecord): H
     ["driver", `${subject.name} (${subject.driver}, ${subject.way})`],
     ["kernel", `${subject.kernel}, from ${subject.source}`],
     ["QEMU", subject.qemu],
-    ["machine", `${subject.machine}, ${countText(subject.ram)} MiB, ${subject.devices.join("; ")}`],
+    [
+      "machine",
+      `${subject.machine}, ${subject.accelerator}, ${countText(subject.ram)} MiB, ${subject.devices.join("; ")}`,
+    ],
     ...optionRows(options),
   ];
   return html`<section><h2>For a bug report</h2><pre>${shortened(commandLine, 4000)}</pre>${valueTable(

@@ -79,6 +79,8 @@ export interface LinuxSubject {
   readonly source: string;
   readonly qemu: string;
   readonly machine: string;
+  /** What runs the guest's instructions, for people: "software emulation", "KVM". */
+  readonly accelerator: string;
   readonly devices: readonly string[];
   /** MiB. */
   readonly ram: number;
@@ -163,6 +165,7 @@ export const linuxRecordSchema: v.GenericSchema<unknown, LinuxRecord> = v.object
     source: text,
     qemu: text,
     machine: text,
+    accelerator: v.optional(text, "software emulation"),
     devices: lines,
     ram: count,
     remedy: v.boolean(),

@@ -51,6 +51,7 @@ export function sampleGuest(changes: Partial<LinuxRecord> = {}): LinuxRecord {
       source: "Debian's linux-image-cloud-amd64",
       qemu: "QEMU 7.2.22",
       machine: "q35",
+      accelerator: "software emulation",
       devices: ["virtio-gpu-pci,max_outputs=2"],
       ram: 256,
       remedy: false,

@@ -3,6 +3,7 @@
  * may run a kernel at a crawl, or not at all. So a kernel is booted with it once, with a limit on time.
  */
 import { accessSync, constants } from "node:fs";
+import { GpuError } from "@virtgpu/core/base";
 import { INIT_SAYS } from "./init-script.ts";
 import type { Accelerator, BootFiles } from "./linux-vm.ts";
 import { QemuLinuxVm } from "./qemu-linux-vm.ts";
@@ -15,6 +16,22 @@ const PROBE_DEADLINE_MS = 15_000;
 export interface AcceleratorChoice {
   readonly accelerator: Accelerator;
   readonly reason: string;
+}
+
+/** What somebody asks for: one of them, or KVM where it is good. */
+export type AcceleratorWish = Accelerator | "auto";
+
+/** Software emulation unless KVM was asked for, and found good by `probe`. Throws GpuError ENODEV where KVM alone will do. */
+export async function chooseAccelerator(
+  wish: AcceleratorWish,
+  probe: () => Promise<AcceleratorChoice>,
+): Promise<AcceleratorChoice> {
+  if (wish === "tcg") return { accelerator: "tcg", reason: "software emulation, as KVM was not asked for" };
+  const found = await probe();
+  if (wish === "kvm" && found.accelerator !== "kvm") {
+    throw new GpuError("ENODEV", `KVM can't be used here: ${found.reason}; --accel auto goes on without it`);
+  }
+  return found;
 }
 
 /** "kvm" only when a machine has booted with it in good time. Never throws. */
@@ -47,8 +64,11 @@ export async function probeAccelerator(
     await Promise.race([vm.boot(), vm.said(`${INIT_SAYS} starting`, PROBE_DEADLINE_MS)]);
     return { accelerator: "kvm", reason: "a machine booted with it" };
   } catch (error) {
-    const why = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    return { accelerator: "tcg", reason: `a machine did not boot with KVM: ${why}` };
+    const [why = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+    return {
+      accelerator: "tcg",
+      reason: `a machine did not boot with KVM: ${why.replace(/; the console's last lines:$/, "")}`,
+    };
   } finally {
     await vm[Symbol.asyncDispose]();
   }

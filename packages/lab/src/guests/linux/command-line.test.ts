@@ -41,6 +41,13 @@ describe("QEMU's command line for a Linux machine", () => {
     expect(args.join(" ")).not.toContain("fdset");
   });
 
+  it("has its memory from a memfd where a GPU offers blobs of it", () => {
+    const args = qemuArguments({ ...OPTIONS, devices: ["virtio-gpu-pci,blob=on"] });
+    expect(valuesOf(args, "-object")).toEqual(["memory-backend-memfd,id=memory,size=256M,share=on"]);
+    expect(valuesOf(args, "-machine")).toEqual(["q35,memory-backend=memory"]);
+    expect(valuesOf(qemuArguments(OPTIONS), "-object")).toEqual([]);
+  });
+
   it("writes a comma in a path twice, and lets nothing write to the disks that all share", () => {
     const [, root, app] = valuesOf(qemuArguments(OPTIONS), "-drive");
     expect(root).toMatch(/^file=\/a,,b\.ext4,.*readonly=on$/);

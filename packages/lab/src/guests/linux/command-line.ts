@@ -3,6 +3,7 @@
  * boots of a sleep get the same.
  */
 import { UsageError } from "../../usage-error.ts";
+import { wantsBlobs } from "./blobs.ts";
 import type { LinuxVmOptions } from "./linux-vm.ts";
 
 /** PCI slots of the disks, far from those that QEMU gives out by itself. */
@@ -59,9 +60,12 @@ function vnc(devices: readonly string[]): readonly string[] {
 /** The arguments; `{folder}` stands for the private folder of the process. */
 export function qemuArguments(options: LinuxVmOptions): string[] {
   const accelerator = options.accelerator ?? "tcg";
+  const blobs = options.devices.some(wantsBlobs);
+  const backed = blobs ? ",memory-backend=memory" : "";
   const gpus = options.devices.flatMap((device, index) => ["-device", `${device},id=gpu${index}`]);
   return [
-    ["-machine", options.machine, "-accel", accelerator, "-cpu", PROCESSORS[accelerator]],
+    ["-machine", `${options.machine}${backed}`, "-accel", accelerator, "-cpu", PROCESSORS[accelerator]],
+    blobs ? ["-object", `memory-backend-memfd,id=memory,size=${options.memory}M,share=on`] : [],
     ["-m", String(options.memory), "-smp", "1", "-nodefaults", "-no-user-config", "-vga", "none"],
     ["-display", "none", "-no-reboot", "-d", "guest_errors"],
     ["-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control"],

@@ -56,7 +56,7 @@ export function subjectOf(
   options: LinuxVmOptions,
   qemuVersion: string,
   remedy: boolean,
-): LinuxSubject {
+): Omit<LinuxSubject, "accelerator"> {
   return {
     name: subjectName(setup, remedy),
     driver: setup.driver,
