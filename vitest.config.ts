@@ -10,6 +10,7 @@ export default defineConfig({
       { find: /^@virtgpu\/core\/(.+)$/, replacement: source("./packages/core/src/$1/index.ts") },
       { find: /^@virtgpu\/linux\/(.+)$/, replacement: source("./packages/linux/src/$1/index.ts") },
       { find: /^@virtgpu\/linux$/, replacement: source("./packages/linux/src/index.ts") },
+      { find: /^@virtgpu\/v86$/, replacement: source("./packages/v86/src/index.ts") },
       { find: /^@virtgpu\/core$/, replacement: source("./packages/core/src/index.ts") },
     ],
   },

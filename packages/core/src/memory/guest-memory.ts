@@ -32,8 +32,13 @@ export interface GuestMemory {
   read(address: number, target: Uint8Array): void;
   /** Copies `source` into guest memory. */
   write(address: number, source: Uint8Array): void;
-  /** A live view, where this memory is mapped into the process; null where it lies behind a file. Not to be kept over an await. */
+  /**
+   * A live view, where this memory is mapped into the process; null where it lies behind a file. Not to be kept over an
+   * await. Memory that moves (a WebAssembly memory that grows) leaves its old views empty: then a new one is to be taken.
+   */
   view(address: number, byteLength: number): Uint8Array | null;
+  /** Told of what was written through a view, where somebody must know: an emulator that keeps translated code. */
+  written?(address: number, byteLength: number): void;
   /** A window for structures that both sides access concurrently. `address` must be 4-byte aligned. */
   ringMemory(address: number, byteLength: number): RingMemory;
 }

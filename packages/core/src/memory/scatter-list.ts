@@ -206,11 +206,14 @@ export class ScatterAccess {
     const to = address - this.#start;
     if (byteLength > LOOP_BYTES_MAX) bytes.set(source.subarray(at, at + byteLength), to);
     else for (let index = 0; index < byteLength; index += 1) bytes[to + index] = source[at + index] ?? 0;
+    this.#memory.written?.(address, byteLength);
   }
 
   /** The view that holds the range, or null where memory is not mapped in so few pieces. */
   #mapped(address: number, byteLength: number): Uint8Array | null {
-    if (address >= this.#start && address + byteLength <= this.#end) return this.#bytes;
+    const isKnown = address >= this.#start && address + byteLength <= this.#end;
+    // Memory that has moved leaves an empty view.
+    if (isKnown && this.#bytes?.byteLength !== 0) return this.#bytes;
     const { regions } = this.#memory;
     if (regions.length > REGIONS_SEARCHED_MAX) return null;
     for (const region of regions) {

@@ -107,7 +107,9 @@ export class DescriptorReader {
 
   #enterMapped(address: number, byteLength: number): boolean {
     if (address % 4 !== 0) return false;
-    const inside = address >= this.#regionStart && address + byteLength <= this.#regionEnd;
+    // Memory that has moved leaves an empty view.
+    const isThere = this.#region !== null && this.#region.length > 0;
+    const inside = isThere && address >= this.#regionStart && address + byteLength <= this.#regionEnd;
     if (!inside && !this.#findRegion(address, byteLength)) return false;
     if (this.#region === null) return false;
     this.#words = this.#region;

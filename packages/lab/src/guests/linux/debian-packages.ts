@@ -12,8 +12,8 @@ import { backportsLine, codenameOf, systemSources } from "./apt-sources.ts";
 import { cached, cacheFolder, keyOf } from "./cache.ts";
 import { runProgram } from "./programs.ts";
 
-/** Where a package comes from: the release itself, or its backports. */
-export type Pocket = "release" | "backports";
+/** Where a package comes from: the release itself, its backports, or the release as it is for 32-bit PCs. */
+export type Pocket = "release" | "backports" | "i386";
 
 /** Where apt keeps the packages that it has installed (apt.conf(5), Dir::Cache::Archives). */
 const ARCHIVES = "/var/cache/apt/archives";
@@ -37,6 +37,7 @@ function privateView(pocket: Pocket): AptView {
   makeFolder(join(folder, "cache/archives/partial"));
   const options = [...AS_WE_ARE, "-o", `Dir::State::lists=${lists}`, "-o", `Dir::Cache=${join(folder, "cache")}`];
   if (pocket === "release") return options;
+  if (pocket === "i386") return [...options, ...foreignView("i386", folder)];
   const codename = existsSync(OS_RELEASE) ? codenameOf(readFileSync(OS_RELEASE, "utf8")) : null;
   const line = codename === null ? null : backportsLine(systemSources(), codename);
   if (codename === null || line === null) {
@@ -45,6 +46,17 @@ function privateView(pocket: Pocket): AptView {
   const list = join(folder, "sources.list");
   writeFileSync(list, `${line}\n`);
   return [...options, "-o", `Dir::Etc::sourcelist=${list}`, "-o", "Dir::Etc::sourceparts=-"];
+}
+
+/** Another architecture than the system's, which stays as it is: with nothing installed, so that nothing stands in the way. */
+function foreignView(architecture: string, folder: string): AptView {
+  const status = join(folder, "status");
+  writeFileSync(status, "");
+  return [
+    `APT::Architecture=${architecture}`,
+    `APT::Architectures::=${architecture}`,
+    `Dir::State::status=${status}`,
+  ].flatMap((option) => ["-o", option]);
 }
 
 /** What went wrong, or null. A source of somebody else's that can't be reached need not concern us. */
@@ -71,7 +83,7 @@ function networkError(error: unknown, what: string): GpuError {
 async function concreteName(view: AptView, name: string): Promise<string> {
   const text = (await runProgram("apt-cache", [...view, "depends", "--important", name])).toString("utf8");
   if (!text.startsWith(name)) throw new GpuError("ENOENT", `apt knows no package ${name}`);
-  const stem = name.replace(/-(cloud-)?amd64$/, "");
+  const stem = name.replace(/-((cloud-)?amd64|686(-pae)?)$/, "");
   const found = [...text.matchAll(/^\s*\|?Depends:\s+(\S+)/gm)].map((match) => match[1] ?? "");
   return found.find((one) => one.startsWith(`${stem}-`) && /\d/.test(one)) ?? name;
 }

@@ -12,6 +12,7 @@ const PACKAGE_OF = {
   "apt-cache": "apt",
   "apt-get": "apt",
   "dpkg-deb": "dpkg",
+  gcc: "gcc",
   ldd: "libc-bin",
   mke2fs: "e2fsprogs",
   xz: "xz-utils",
@@ -31,6 +32,8 @@ const DEADLINE_MS = 600_000;
 export interface RunOptions {
   readonly cwd?: string;
   readonly input?: Uint8Array;
+  /** Besides our own environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The absolute path of a program, or null. */
@@ -65,7 +68,7 @@ export async function runProgram(name: Program, args: readonly string[], options
         encoding: "buffer",
         maxBuffer: OUTPUT_MAX,
         timeout: DEADLINE_MS,
-        env: { ...process.env, LC_ALL: "C" },
+        env: { ...process.env, LC_ALL: "C", ...options.env },
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       },
       (error, stdout, stderr) => {

@@ -1,0 +1,102 @@
+/**
+ * A ready guest for v86: Debian's kernel for 32-bit PCs with its virtio_gpu, busybox, and a BIOS, from Debian's packages,
+ * which are fetched and unpacked, never installed. Another kernel can be named by its files.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { GpuError } from "@virtgpu/core/base";
+import { cached, keyOf } from "../linux/cache.ts";
+import { type CpioMember, writeCpio } from "../linux/cpio.ts";
+import { debianPackage } from "../linux/debian-packages.ts";
+import { findKernel, type KernelSource } from "../linux/kernel.ts";
+import { collectModules } from "../linux/modules.ts";
+import { GREETING, INIT_SCRIPT } from "./init-script.ts";
+import { kmsProgram } from "./kms-program.ts";
+
+/** Paths of what a machine in v86 boots from. */
+export interface V86GuestFiles {
+  /** `uname -r`. */
+  readonly release: string;
+  /** SeaBIOS. */
+  readonly bios: string;
+  /** A bzImage. */
+  readonly kernel: string;
+  /** The initramfs. */
+  readonly initrd: string;
+  /** The kernel's command line. */
+  readonly commandLine: string;
+}
+
+/** What differs from the ready guest. */
+export interface V86GuestChoice {
+  /** Default: Debian's linux-image-686. */
+  readonly kernel?: KernelSource;
+}
+
+const DEBIAN_KERNEL: KernelSource = { kind: "debian", package: "linux-image-686", pocket: "i386" };
+
+/** Without a console on the screen: what the kernel has to say would stand between the words of the login. */
+const COMMAND_LINE = "console=ttyS0 quiet loglevel=4 tsc=reliable mitigations=off random.trust_cpu=on";
+
+const MODULES = ["virtio_pci", "virtio_gpu"] as const;
+/** A disk, for hibernation; a kernel may have its driver built in under another name. */
+const OPTIONAL_MODULES = ["ata_piix", "sd_mod"] as const;
+
+const COMMANDS =
+  "sh mount hostname cat echo insmod getty login setsid cttyhack sleep mkswap swapon poweroff reboot dmesg ls dd sync od";
+
+function members(busybox: Buffer, kms: Buffer, modules: readonly { name: string; bytes: Buffer }[]): CpioMember[] {
+  const text = (path: string, contents: string, executable = false): CpioMember => ({
+    kind: "file",
+    path,
+    bytes: Buffer.from(contents),
+    executable,
+  });
+  return [
+    ...["bin", "dev", "etc", "proc", "root", "sys", "modules"].map((path): CpioMember => ({ kind: "folder", path })),
+    // The kernel opens it for /init before anything is mounted.
+    { kind: "character-device", path: "dev/console", major: 5, minor: 1 },
+    { kind: "file", path: "bin/busybox", bytes: busybox, executable: true },
+    ...COMMANDS.split(" ").map((name): CpioMember => ({ kind: "link", path: `bin/${name}`, target: "busybox" })),
+    { kind: "file", path: "bin/kms", bytes: kms, executable: true },
+    text("init", INIT_SCRIPT, true),
+    text("etc/issue", `${GREETING}, Linux \\r on \\l\n\n`),
+    text("etc/passwd", "root::0:0:root:/root:/bin/sh\n"),
+    text("etc/group", "root:x:0:\n"),
+    text("modules/list", modules.map(({ name }) => `${name}\n`).join("")),
+    ...modules.map(({ name, bytes }): CpioMember => ({ kind: "file", path: `modules/${name}.ko`, bytes })),
+  ];
+}
+
+/** The archive as the kernel takes it. */
+async function makeInitrd(modulesFolder: string): Promise<string> {
+  const { modules, missing } = await collectModules(modulesFolder, [...OPTIONAL_MODULES, ...MODULES]);
+  const lacking = missing.filter((name) => !OPTIONAL_MODULES.some((optional) => optional === name));
+  if (lacking.length > 0) {
+    throw new GpuError("ENOENT", `the kernel has no module ${lacking.join(", ")} (in ${modulesFolder})`);
+  }
+  const busybox = readFileSync(join(await debianPackage("busybox-static", "i386"), "bin/busybox"));
+  const archive = writeCpio(members(busybox, await kmsProgram(), modules));
+  return cached("initramfs", `v86-${keyOf(archive)}.cpio.gz`, async (work) => {
+    const path = join(work, "initramfs");
+    writeFileSync(path, gzipSync(archive, { level: 6 }));
+    return path;
+  });
+}
+
+/**
+ * Makes what is missing: takes a minute the first time, a fraction of a second later. Throws GpuError EIO where a package
+ * can't be fetched, ENODEV where a program is missing, UsageError for files that are not what they should be.
+ */
+export async function prepareV86Guest(choice: V86GuestChoice = {}): Promise<V86GuestFiles> {
+  const kernel = await findKernel(choice.kernel ?? DEBIAN_KERNEL);
+  const seabios = await debianPackage("seabios", "i386");
+  return {
+    release: kernel.release,
+    bios: join(seabios, "usr/share/seabios/bios-256k.bin"),
+    kernel: kernel.image,
+    initrd: await makeInitrd(kernel.modules),
+    commandLine: COMMAND_LINE,
+  };
+}

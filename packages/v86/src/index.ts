@@ -1,0 +1,4 @@
+/** virtio-gpu for v86. */
+export { attachVirtioGpu, type V86Gpu, type VirtioGpuOptions } from "./attach.ts";
+export { V86_VERSIONS, type V86Emulator } from "./internals.ts";
+export { packState, unpackState } from "./state-bytes.ts";
