@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Format, GpuCommand, GpuReply } from "../src/wire/index.ts";
 import { DriverBench } from "./support/driver-bench.ts";
-import { SCENE_DEVICE } from "./support/scene.ts";
+import { FakeExporter, SCENE_DEVICE } from "./support/scene.ts";
 import { SleepingMachine } from "./support/sleeping-machine.ts";
 
 const OPTIONS = { ramBytes: 4 << 20, device: SCENE_DEVICE } as const;
@@ -83,6 +83,34 @@ describe("a buffer that is freed while its host is away", () => {
     expect(bench.machine.allocator.frees - frees).toBe(1);
     expect(bench.host.device.save().resources.map(({ id }) => id)).toEqual([kept.id]);
     bench.machine.assertClean();
+  });
+});
+
+describe("a UUID", () => {
+  it("of a buffer that is destroyed meanwhile is not the host's fault", async () => {
+    const bench = await DriverBench.start(OPTIONS);
+    const buffer = await bench.buffer(32, 32);
+    bench.host.commands.inject({ type: GpuCommand.RESOURCE_ASSIGN_UUID, effect: { kind: "slow", ms: 10 } });
+    const uuid = buffer.uuid();
+    bench.gpu.onUuid(() => void Promise.resolve().then(() => buffer.destroy()));
+    await expect(bench.run(uuid)).rejects.toMatchObject({ code: "ECANCELED" });
+  });
+});
+
+describe("lent memory", () => {
+  it("that is given again before its taking back has ended is not waited for any longer", async () => {
+    const bench = await DriverBench.start(OPTIONS);
+    const exporter = new FakeExporter(bench, "lent", 32 * 32 * 4);
+    const lent = await bench.run(bench.gpu.importBuffer(exporter, { width: 32, height: 32 }));
+    bench.host.commands.inject({ effect: { kind: "hang" } });
+    await expect(bench.run(bench.gpu.output(0).show(lent))).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    const taking = exporter.takeBack();
+    exporter.giveAgain();
+    await expect(bench.run(taking)).rejects.toMatchObject({ code: "ECANCELED" });
+    bench.host.resume();
+    await bench.machine.clock.advance(10_000);
+    expect(exporter.mapped).toBe(1);
+    bench.expectNoErrors();
   });
 });
 

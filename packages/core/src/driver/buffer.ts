@@ -32,6 +32,8 @@ export class GpuBuffer {
   readonly #core: GpuCore;
   readonly #object: Image2dObject | GuestBlobObject;
   #unsubscribe: () => void = () => {};
+  /** Ends the waits of {@link #exporterTakesBack} that a giving again overtakes. */
+  readonly #waits: Set<(error: GpuError) => void> = new Set();
 
   /** @internal */
   constructor(core: GpuCore, object: Image2dObject | GuestBlobObject, shape: BufferShape) {
@@ -165,7 +167,8 @@ export class GpuBuffer {
 
   /**
    * The UUID by which other devices find it (RESOURCE_ASSIGN_UUID); assigned anew after each loss of the host, see
-   * {@link VirtioGpu.onUuid}. Throws ENOTSUP without the feature, ESTALE when the device was reset meanwhile (R-10, R-22).
+   * {@link VirtioGpu.onUuid}. Throws ENOTSUP without the feature, ESTALE when the device was reset meanwhile (R-10, R-22),
+   * ECANCELED when it was destroyed meanwhile.
    */
   async uuid(): Promise<Uint8Array> {
     this.#assertAlive();
@@ -174,6 +177,7 @@ export class GpuBuffer {
     if (!core.hasUuid) throw new GpuError("ENOTSUP", "the device assigns no UUIDs", { device: core.label });
     this.#object.uuidWanted = true;
     if (host.uuid !== Fact.PRESENT) await core.inThisSession(core.settled(keyOf(this.#object)));
+    if (this.isDestroyed) throw new GpuError("ECANCELED", "it was destroyed", { object: this.#name });
     const uuid = core.uuids.get(this.id);
     if (uuid === undefined) throw new GpuError("EPROTO", "the device assigned no UUID", { object: this.#name });
     return uuid.slice();
@@ -267,13 +271,22 @@ export class GpuBuffer {
     const { backing } = this.#object;
     if (backing.source !== "import" || this.isDestroyed) return;
     backing.moving = true;
-    await untilUnmapped(this.#core, this.#object);
+    await new Promise<void>((resolve, reject) => {
+      this.#waits.add(reject);
+      void untilUnmapped(this.#core, this.#object).then(() => {
+        this.#waits.delete(reject);
+        resolve();
+      });
+    });
   }
 
   #exporterGivesAgain(): void {
     const { backing } = this.#object;
     if (backing.source !== "import" || this.isDestroyed || this.lost !== null) return;
     backing.moving = false;
+    const overtaken = new GpuError("ECANCELED", "it was given again before it was let go of", { object: this.#name });
+    for (const reject of this.#waits) reject(overtaken);
+    this.#waits.clear();
     this.#core.touch(keyOf(this.#object));
   }
 }

@@ -245,8 +245,8 @@ function lend({ guest, boot }: Up, op: SlotDeed["op"], buffer: ModelBuffer): voi
       buffer.lending = "away";
       return boot.track(
         `"${buffer.key}" is taken back`,
-        lender.takeBack().then(() => {
-          if (boot.isOver || buffer.lending !== "away") return;
+        lender.takeBack().then((isBack) => {
+          if (!isBack || boot.isOver || buffer.lending !== "away") return;
           lender.away();
           if (op === "takeLent" || !isKept()) return;
           move(lender);

@@ -1,4 +1,5 @@
 /** Memory of somebody else in a simulated machine, lent to the GPU: it moves, is taken back, given again, and ends. */
+import { GpuError } from "@virtgpu/core/base";
 import type { BufferExporter, ImportListener } from "@virtgpu/core/driver";
 import type { Pages, ScatterList } from "@virtgpu/core/memory";
 import type { SimMachine } from "@virtgpu/core/sim";
@@ -46,10 +47,16 @@ export class Lender implements BufferExporter {
     };
   }
 
-  /** Asks for it back; then, unless it was given again meanwhile, it is its owner's alone. */
-  async takeBack(): Promise<void> {
-    const asked = this.#listeners;
-    await Promise.all([...asked].map((listener) => listener.onMove()));
+  /** Asks for it back: true once it is its owner's alone, false when it was given again meanwhile. */
+  async takeBack(): Promise<boolean> {
+    try {
+      await Promise.all([...this.#listeners].map((listener) => listener.onMove()));
+      return true;
+    } catch (error) {
+      if (!(error instanceof GpuError) || error.code !== "ECANCELED") throw error;
+      demand(!this.#isAway, `"${this.key}" was not given again, and its taking back was given up`);
+      return false;
+    }
   }
 
   /** It is its owner's: nobody may use it. */

@@ -26,7 +26,10 @@ export interface BufferExporter {
 
 /** How an exporter reaches its importer. */
 export interface ImportListener {
-  /** The buffer is about to move: the ranges of the last `map` are not used any more once this resolves. */
+  /**
+   * The buffer is about to move: the ranges of the last `map` are not used any more once this resolves. Rejects with GpuError
+   * ECANCELED where `onResident` came before that: they may still be in use.
+   */
   onMove(): Promise<void>;
   /** The move is over, or the buffer is resident again: `map` may be called. */
   onResident(): void;
