@@ -106,10 +106,10 @@ function saveResource({
   uuid,
   mapOffset,
 }: Resource): SavedResource {
-  const entries = Array.from({ length: backing?.count ?? 0 }, (_, index) => ({
-    address: backing?.addresses[index] ?? 0,
-    byteLength: backing?.lengths[index] ?? 0,
-  }));
+  const entries: MemoryEntry[] = [];
+  for (let index = 0; index < (backing?.count ?? 0); index += 1) {
+    entries.push({ address: backing?.addresses[index] ?? 0, byteLength: backing?.lengths[index] ?? 0 });
+  }
   return {
     id,
     kind,

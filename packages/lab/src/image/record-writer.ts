@@ -72,7 +72,7 @@ export class RecordWriter {
     for (let index = 0; index * chunkBytes < byteLength; index += 1) {
       const offset = index * chunkBytes;
       if (index > 0) onProgress(offset, byteLength);
-      if (index % TURN_CHUNKS === 0) await new Promise(setImmediate);
+      if (index % TURN_CHUNKS === TURN_CHUNKS - 1) await new Promise(setImmediate);
       const lane = await this.#nextLane();
       const chunk = Math.min(chunkBytes, byteLength - offset);
       await source.read(offset, lane.data.subarray(0, chunk));

@@ -4,12 +4,12 @@
  */
 import { GpuError } from "@virtgpu/core/base";
 import { type GpuBuffer, VirtioGpu, type VirtioGpuOptions } from "@virtgpu/core/driver";
-import type { VirtioGpuDeviceOptions } from "@virtgpu/core/device";
+import type { DeviceOutput, VirtioGpuDeviceOptions } from "@virtgpu/core/device";
 import { PAGE_BYTES, type Pages, type PagesRecord } from "@virtgpu/core/memory";
 import { type SeededRandom, SimMachine } from "@virtgpu/core/sim";
 import { type SleepPlatform, type SleepResult, SystemSleep } from "@virtgpu/core/sleep";
 import { readPciCapabilities } from "@virtgpu/core/virtio";
-import { PciPm, PciPmcsr, type PciPowerState } from "@virtgpu/core/wire";
+import { generateEdid, PciPm, PciPmcsr, type PciPowerState } from "@virtgpu/core/wire";
 import type { ImageFiles } from "../image/index.ts";
 import { BootClock } from "./boot-clock.ts";
 import { demand } from "./failure.ts";
@@ -20,7 +20,8 @@ import type { MachineModel } from "./model.ts";
 import { SimulatedPlatform } from "./platform.ts";
 import type { Aside, HostPlan } from "./schedule.ts";
 
-const RAM_BYTES = 2 << 20;
+/** Twice what a driver and all buffers take. */
+const RAM_BYTES = 192 * PAGE_BYTES;
 const BOOT_BYTES = PAGE_BYTES;
 const QUEUE_SIZE = 32;
 
@@ -290,9 +291,20 @@ export function deviceOf(host: HostPlan, random: SeededRandom): VirtioGpuDeviceO
     blob: host.blob,
     edid: host.edid,
     keepResourcesOverReset: host.keeps,
+    edidOf,
     ...(host.uuid ? { random } : {}),
     ...(host.memoryBytes === null ? {} : { hostMemoryBytesMax: host.memoryBytes }),
   };
+}
+
+/** By size. There are few monitors, and many machines that they are plugged into. */
+const edids: Map<string, Uint8Array> = new Map();
+
+function edidOf({ width, height }: DeviceOutput): Uint8Array {
+  const size = `${width}x${height}`;
+  const edid = edids.get(size) ?? generateEdid({ width, height });
+  edids.set(size, edid);
+  return edid;
 }
 
 const SILENT = { enabled: false, trace: (): void => {} };

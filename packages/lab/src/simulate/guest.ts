@@ -70,6 +70,9 @@ export class Guest {
   readonly #fail: (error: unknown) => void;
   #imageNumber = 0;
   #made = 0;
+  #deeds = 0;
+  /** What {@link hasChanged} saw. */
+  #marks = "";
   /** Of the image that the next boot has to find; null: it may find one, or none. */
   #isImageDue = false;
 
@@ -104,10 +107,21 @@ export class Guest {
     return `buffer ${this.#made}`;
   }
 
+  /** Whether anybody did anything since this was last asked: the user, the driver, or the host. */
+  hasChanged(): boolean {
+    const { sim } = this.boot ?? {};
+    const { accesses = 0 } = sim?.host.transport ?? {};
+    const marks = `${this.#deeds} ${accesses} ${sim?.host.commands.count} ${sim?.allocator.attempts} ${sim?.allocator.frees}`;
+    const isNew = marks !== this.#marks;
+    this.#marks = marks;
+    return isNew;
+  }
+
   // --- What happens ---
 
   /** Has something happen. What it begins may end later. */
   perform(deed: Deed): void {
+    this.#deeds += 1;
     try {
       this.coverage.note("event", deed.op, this.phase);
       perform(this, deed);

@@ -3,6 +3,9 @@ import { parentPort } from "node:worker_threads";
 import * as v from "valibot";
 import { runSeeds } from "./campaign.ts";
 
+// Of what a driver is told thousands of times nobody reads where it came from.
+Error.stackTraceLimit = 0;
+
 const orderSchema = v.object({ seeds: v.array(v.number()), failuresMax: v.number() });
 
 parentPort?.on("message", (order: unknown) => {

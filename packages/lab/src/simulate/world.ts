@@ -23,7 +23,14 @@ export interface Outcome {
   readonly ms: number;
 }
 
+/** For continuations of promises: resolves when none is left to run, for Node serves this queue then, at once. */
 const turn = (): Promise<void> =>
+  new Promise((resolve) => {
+    process.nextTick(resolve);
+  });
+
+/** Gives the event loop a turn: rejections that nobody took are told of then. */
+const breathe = (): Promise<void> =>
   new Promise((resolve) => {
     setImmediate(resolve);
   });
@@ -34,6 +41,8 @@ export async function runSchedule(schedule: Schedule, coverage: Coverage): Promi
   const stray = (error: unknown): void => world.fail(error);
   process.on("unhandledRejection", stray);
   try {
+    // From here on all is a continuation: what `turn` leans on.
+    await Promise.resolve();
     await world.run();
     return { failure: null, at: schedule.events.length, ms: world.clock.nowMs() };
   } catch (error) {
@@ -89,6 +98,7 @@ class World {
     if (deed.op === "check") await this.#quiet(guest);
     else guest.perform(deed);
     await this.#pause(pause);
+    await breathe();
     this.#check();
     if (pause.kind !== "links") for (const each of this.#guests) glance(each);
     demand(this.clock.timers < TIMERS_MAX, `${this.clock.timers} timers are set: a leak`);
@@ -130,13 +140,14 @@ class World {
   }
 }
 
-/** What is always so; and, where nothing is open, everything. */
+/** What is always so; and, where nothing is open and anything was done since the last look, everything. */
 function glance(guest: Guest): void {
   const { boot } = guest;
   if (boot === null || boot.isOver) return;
   boot.sim.assertClean();
   // Without interrupts it takes a while until the driver knows what is done.
   if (guest.isDisturbed || guest.plan.polled || boot.operations.size > 0 || boot.gpu === null) return;
+  if (!guest.hasChanged()) return;
   try {
     inspect(guest);
   } catch (error) {
