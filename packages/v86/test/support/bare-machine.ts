@@ -82,7 +82,9 @@ export class BareMachine {
     const gpu = attachVirtioGpu(emulator, { onProblem: (sentence) => problems.push(sentence), ...rest });
     await gpu.attached;
     await loaded;
-    return new BareMachine(emulator, gpu, problems);
+    const machine = new BareMachine(emulator, gpu, problems);
+    if (state === undefined) machine.#sizeBars();
+    return machine;
   }
 
   /** The device as a driver finds it on the bus. */
@@ -114,6 +116,18 @@ export class BareMachine {
   async stop(): Promise<void> {
     for (const driver of this.#drivers) await driver.remove();
     await this.emulator.destroy();
+  }
+
+  /** As firmware does. v86 can't restore base address registers that never were asked for their size. */
+  #sizeBars(): void {
+    for (let slot = 0; slot < 32; slot += 1) {
+      const config = this.#configAt(slot);
+      for (let bar = 0x10; bar < 0x28 && config.read32(0) !== 0xffff_ffff; bar += 4) {
+        const before = config.read32(bar);
+        config.write32(bar, 0xffff_ffff);
+        config.write32(bar, before);
+      }
+    }
   }
 
   #configAt(slot: number): BusAccess {
