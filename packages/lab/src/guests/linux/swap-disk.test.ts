@@ -24,4 +24,16 @@ describe("a swap disk", () => {
       disk.close();
     }
   });
+
+  it("may be larger than a 32-bit number of bytes", () => {
+    const disk = new SwapDisk(5 * 1024);
+    try {
+      expect(fstatSync(disk.fd).size).toBe(5 * 2 ** 30);
+      const page = Buffer.alloc(4096);
+      readSync(disk.readFd, page, 0, 4096, 0);
+      expect(page.readUInt32LE(1028)).toBe((5 * 2 ** 30) / 4096 - 1);
+    } finally {
+      disk.close();
+    }
+  });
 });

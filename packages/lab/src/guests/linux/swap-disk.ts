@@ -38,7 +38,7 @@ export class SwapDisk {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-    const bytes = mebibytes << 20;
+    const bytes = mebibytes * 2 ** 20;
     ftruncateSync(this.fd, bytes);
     writeSync(this.fd, swapHeader(bytes / PAGE), 0, PAGE, 0);
   }
