@@ -13,7 +13,7 @@ import {
   VirtioGpuDevice,
   type VirtioGpuDeviceOptions,
 } from "@virtgpu/core/device";
-import { PciFunction, VirtioDevice } from "@virtgpu/core/virtio";
+import { PciFunction, StaleDriverRescue, VirtioDevice } from "@virtgpu/core/virtio";
 import { InterruptLine } from "./interrupt-line.ts";
 import { hasDevices, openCpu, type V86Cpu, type V86Emulator } from "./internals.ts";
 import { type AccessGuard, V86PciSlot } from "./pci-slot.ts";
@@ -41,6 +41,13 @@ export interface VirtioGpuOptions {
   readonly port?: number;
   /** Takes v86's own VGA off the PCI bus, so that the guest has this display alone. Default false. */
   readonly hideVga?: boolean;
+  /**
+   * Helps a guest through hibernation whose driver does not know what that does to a device (Linux's, at least up to 6.12):
+   * a driver that goes on after a reset without setting up queues is given back what the device knew before. In the
+   * machine that resumes, give what {@link V86Gpu.save} gave in the one that was switched off, e.g. at v86's event
+   * `cpu-event-halt`. Its limits: docs/v86.md. Default false.
+   */
+  readonly rescueStaleDrivers?: boolean | Uint8Array;
   /** Hears each command and reply. */
   readonly tracer?: Tracer;
   /** More of the device's own options: blobs, limits, EDIDs, a renderer. */
@@ -86,6 +93,7 @@ class AttachedGpu implements V86Gpu {
   readonly #options: VirtioGpuOptions;
   #parts: { readonly virtio: VirtioDevice; readonly pci: PciFunction; readonly memory: V86Memory } | null = null;
   #line: InterruptLine | null = null;
+  readonly #rescue: StaleDriverRescue | null;
   #asserted = false;
   /** What was told last: a sink that throws with every frame is reported once. */
   #told = "";
@@ -103,6 +111,7 @@ class AttachedGpu implements V86Gpu {
     if (typeof emulator?.add_listener !== "function") {
       throw new GpuError("EINVAL", "the first argument is an instance of v86's class V86");
     }
+    this.#rescue = rescueOf(options.rescueStaleDrivers ?? false, this.#watch(tracer));
     this.attached = new Promise((resolve, reject) => {
       const attach = (): void => {
         try {
@@ -147,7 +156,7 @@ class AttachedGpu implements V86Gpu {
 
   save(): Uint8Array {
     const { virtio, pci } = this.#requireParts();
-    return packState({ virtio: virtio.save(), pci: pci.save() });
+    return packState({ virtio: virtio.save(), pci: pci.save(), kept: this.#rescue?.kept ?? null });
   }
 
   restore(state: Uint8Array): void {
@@ -175,6 +184,7 @@ class AttachedGpu implements V86Gpu {
       memory,
       label: LABEL,
       tracer: this.#watch(this.#options.tracer),
+      rescue: this.#rescue ?? undefined,
     });
     const pciFunction = new PciFunction({
       device: virtio,
@@ -196,6 +206,7 @@ class AttachedGpu implements V86Gpu {
     const reboot = cpu.reboot_internal.bind(cpu);
     cpu.reboot_internal = () => {
       this.#guard(() => pciFunction.busReset(), undefined);
+      this.#rescue?.forget();
       reboot();
     };
     hookStates(cpu, {
@@ -277,6 +288,15 @@ class AttachedGpu implements V86Gpu {
     if (this.#parts === null) throw new GpuError("ENODEV", "the emulator is not ready yet", { device: LABEL });
     return this.#parts;
   }
+}
+
+/** Throws GpuError EINVAL for bytes that are no saved state. */
+function rescueOf(choice: boolean | Uint8Array, tracer: Tracer): StaleDriverRescue | null {
+  if (choice === false) return null;
+  if (choice === true) return new StaleDriverRescue({ tracer });
+  const saved = unpackState(choice);
+  // A machine that never thawed has nothing kept: then what it had when it was switched off has to do.
+  return new StaleDriverRescue({ seed: field(saved, "kept") ?? field(saved, "virtio"), tracer });
 }
 
 function field(fields: unknown, name: string): unknown {

@@ -4,5 +4,6 @@ export {
   type VirtioDeviceState,
   type VirtioQueueState,
 } from "./saved-state.ts";
+export { type RescuedDevice, StaleDriverRescue } from "./stale-drivers.ts";
 export type { DevicePhase } from "./status.ts";
 export * from "./virtio-device.ts";

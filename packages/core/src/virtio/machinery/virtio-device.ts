@@ -15,6 +15,7 @@
  * | model | saves itself, by the same call |
  * | label, memory, offeredFeatures, configBytes, queueCount, #tracer | given when the device is made |
  * | #interrupt, #onReset | the face's: it sets them again |
+ * | #rescue | its owner's |
  * | #memoryAccess | the face's (bus mastering): it sets it again |
  * | #processing | false whenever a state can be saved |
  */
@@ -35,6 +36,7 @@ import {
 } from "./features.ts";
 import { QueueRegisterSet, openRing, violationOf } from "./queue-registers.ts";
 import { reviveQueues } from "./revive.ts";
+import type { StaleDriverRescue } from "./stale-drivers.ts";
 import { VIRTIO_DEVICE_STATE_VERSION, type VirtioDeviceState, parseDeviceState } from "./saved-state.ts";
 import {
   type DevicePhase,
@@ -56,6 +58,8 @@ export interface VirtioDeviceOptions {
   readonly label: string;
   readonly features?: VirtioDeviceFeatures | undefined;
   readonly tracer?: Tracer | undefined;
+  /** Helps drivers that do not know of a reset. Default: nobody does. */
+  readonly rescue?: StaleDriverRescue | undefined;
 }
 
 /** What an interrupt is about: a queue's used buffers, or the configuration (NEEDS_RESET included). */
@@ -81,6 +85,7 @@ export class VirtioDevice implements DeviceHost {
   #configPending = false;
   #processing = false;
   #memoryAccess = true;
+  readonly #rescue: StaleDriverRescue | null;
   #interrupt: ((source: InterruptSource) => void) | null = null;
   #onReset: (() => void) | null = null;
 
@@ -94,6 +99,7 @@ export class VirtioDevice implements DeviceHost {
     this.#slots = model.queueSizes.map((sizeMax, index) => new QueueRegisterSet(index, sizeMax));
     this.queueCount = this.#slots.length;
     this.#tracer = unfailing(options.tracer ?? silentTracer);
+    this.#rescue = options.rescue ?? null;
     model.attach(this);
   }
 
@@ -147,6 +153,7 @@ export class VirtioDevice implements DeviceHost {
 
   /** Forgets everything but what the model keeps over a reset. At any moment, also from inside processing. */
   reset(): void {
+    this.#rescue?.beforeReset(this);
     for (const slot of this.#slots) slot.reset();
     this.#state = RESET_STATE;
     this.#stopReason = null;
@@ -372,6 +379,7 @@ export class VirtioDevice implements DeviceHost {
         return;
       case "activate":
         this.model.activate(this.driverFeatures);
+        this.#rescue?.driverOk(this);
         this.#run();
         return;
       case "suspend":
