@@ -137,7 +137,7 @@ export class FakeLinux implements LinuxMachine {
     } = {
       hello: async () => ({ kernel: "6.1.0-fake", driver: "virtgpu", way: "uio", gpus: ["0000:00:04.0"], outputs: [] }),
       scene: async (request) => this.#drawScene(request),
-      flips: async ({ on }) => ({ flips: on ? 0 : 420, failed: 0 }),
+      flips: async ({ on }) => ({ flips: on ? 0 : 420, failed: 0, reason: null }),
       show: async ({ object, output }) => {
         this.#shown[output] = object;
         return {};

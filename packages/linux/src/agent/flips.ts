@@ -1,6 +1,8 @@
 /** Page flips that go on all the time, also while the machine goes to sleep and wakes. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { AgentGpu, GpuObject } from "./agent-gpu.ts";
+import { messageOf } from "./message-of.ts";
+import type { AgentCalls } from "./protocol.ts";
 
 /** After a failed flip: no busy loop on a driver that refuses all. */
 const PAUSE_AFTER_FAILURE_MS = 50;
@@ -17,6 +19,7 @@ export class Flips {
   #isOn = false;
   #flips = 0;
   #failed = 0;
+  #reason: string | null = null;
 
   constructor(gpu: AgentGpu, output: number, makeTwins: () => Promise<readonly [GpuObject, GpuObject]>) {
     this.#gpu = gpu;
@@ -39,14 +42,14 @@ export class Flips {
   }
 
   /** Stops with the first object on the screen, and says what was done. */
-  async end(): Promise<{ readonly flips: number; readonly failed: number }> {
+  async end(): Promise<AgentCalls["flips"]["result"]> {
     const twins = this.#twins;
     await this.pause();
     if (twins !== null) {
       await this.#gpu.flip(this.#output, twins[0]).catch(() => this.#gpu.show(this.#output, twins[0]));
       await twins[1].free();
     }
-    return { flips: this.#flips, failed: this.#failed };
+    return { flips: this.#flips, failed: this.#failed, reason: this.#reason };
   }
 
   async #run(twins: readonly [GpuObject, GpuObject]): Promise<void> {
@@ -56,8 +59,9 @@ export class Flips {
         await this.#gpu.flip(this.#output, next);
         this.#flips += 1;
         [next, other] = [other, next];
-      } catch {
+      } catch (error) {
         this.#failed += 1;
+        this.#reason ??= messageOf(error);
         await delay(PAUSE_AFTER_FAILURE_MS);
       }
     }

@@ -105,10 +105,10 @@ export interface AgentHello {
 export interface AgentCalls {
   readonly hello: { readonly with: Record<string, never>; readonly result: AgentHello };
   readonly scene: { readonly with: SceneRequest & { readonly gpu?: number }; readonly result: SceneReply };
-  /** Flips pages of an output all the time, until the next call of `flips`; says how many were done, and failed. */
+  /** Flips pages of an output all the time, until the next call of `flips`; says how many were done, and failed, and why the first did. */
   readonly flips: {
     readonly with: { readonly output: number; readonly on: boolean; readonly gpu?: number };
-    readonly result: { readonly flips: number; readonly failed: number };
+    readonly result: { readonly flips: number; readonly failed: number; readonly reason: string | null };
   };
   /** Shows an object on an output without drawing anew. The lab takes the screendump. */
   readonly show: {

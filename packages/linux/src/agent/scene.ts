@@ -169,7 +169,7 @@ export class Scene {
 
   /** Begins or ends to flip pages on an output. */
   async setFlips(output: number, on: boolean): Promise<AgentCalls["flips"]["result"]> {
-    const before = (await this.#flips?.end()) ?? { flips: 0, failed: 0 };
+    const before = (await this.#flips?.end()) ?? { flips: 0, failed: 0, reason: null };
     this.#flips = null;
     if (on) {
       const index = this.#shown.get(output);

@@ -43,7 +43,7 @@ export const AGENT_RESULTS: Results = {
     shown: few(v.nullable(whole), OUTPUTS_MAX),
     notOffered: few(v.object({ kind: text, reason: text }), OUTPUTS_MAX),
   }),
-  flips: v.object({ flips: whole, failed: whole }),
+  flips: v.object({ flips: whole, failed: whole, reason: v.nullable(text) }),
   show: nothing,
   redraw: nothing,
   draw: v.object({ sha256 }),

@@ -167,7 +167,8 @@ function memoryCheck({ memory, stuck }: Observation): LinuxCheck {
 function flipCheck({ flips, stuck }: Observation): LinuxCheck {
   const name = "an application that flips pages all the time meets no error";
   if (flips === null) return absent(name, ["R-25 (a)"], stuck === null ? "nobody flipped pages" : STUCK);
-  const detail = `${countText(flips.flips)} flips, ${countText(flips.failed)} failed`;
+  const why = flips.reason === null ? "" : `, the first with "${flips.reason}"`;
+  const detail = `${countText(flips.flips)} flips, ${countText(flips.failed)} failed${why}`;
   return check(name, ["R-25 (a)"], flips.failed === 0 && flips.flips > 0, detail);
 }
 

@@ -78,7 +78,7 @@ export interface Observation {
   readonly cursor: CursorSeen | null;
   /** Objects whose guest memory is not what it was. */
   readonly memory: { readonly objects: number; readonly changed: readonly SceneObject[] } | null;
-  readonly flips: { readonly flips: number; readonly failed: number } | null;
+  readonly flips: { readonly flips: number; readonly failed: number; readonly reason: string | null } | null;
   /** A display that changed its size while the machine slept: what it was given, and what the guest sees. */
   readonly hotplug: { readonly asked: Size; readonly seen: readonly Size[] } | null;
   readonly hotplugReason: string | null;
