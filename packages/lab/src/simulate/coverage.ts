@@ -7,6 +7,13 @@ export type CoverageCounts = Record<string, Record<string, Record<string, number
 export class Coverage {
   readonly counts: CoverageCounts = {};
 
+  /** A copy of counts that were taken elsewhere. */
+  static of(counts: CoverageCounts): Coverage {
+    const coverage = new Coverage();
+    coverage.add(counts);
+    return coverage;
+  }
+
   /** Once more. */
   note(table: string, row: string, column: string, times: number = 1): void {
     const rows = (this.counts[table] ??= {});

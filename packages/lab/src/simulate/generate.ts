@@ -1,7 +1,7 @@
 /** Schedules from seeds: the same seed gives the same schedule, for ever and on every machine. */
 import { SeededRandom } from "@virtgpu/core/sim";
 import type { PmTest } from "@virtgpu/core/sleep";
-import { GpuCommand } from "@virtgpu/core/wire";
+import { aimAt, aimsOf, FAULTY_COMMANDS } from "./aims.ts";
 import { PLATFORM_CALLS, PLATFORM_MOMENTS } from "./platform.ts";
 import {
   type Aside,
@@ -40,30 +40,14 @@ const WAYS: readonly SleepWay[] = ["mem", "s2idle", "platform", "shutdown", "reb
 const PM_TESTS: readonly PmTest[] = ["freezer", "devices", "platform", "processors", "core"];
 const DISK_CALLS: readonly string[] = ["create", "write", "sync", "rename", "syncFolder", "open", "read", "remove"];
 
-/** Commands that go wrong on purpose. */
-export const FAULTY_COMMANDS: readonly number[] = [
-  GpuCommand.GET_DISPLAY_INFO,
-  GpuCommand.GET_EDID,
-  GpuCommand.RESOURCE_CREATE_2D,
-  GpuCommand.RESOURCE_CREATE_BLOB,
-  GpuCommand.RESOURCE_UNREF,
-  GpuCommand.RESOURCE_ATTACH_BACKING,
-  GpuCommand.RESOURCE_DETACH_BACKING,
-  GpuCommand.TRANSFER_TO_HOST_2D,
-  GpuCommand.SET_SCANOUT,
-  GpuCommand.SET_SCANOUT_BLOB,
-  GpuCommand.RESOURCE_FLUSH,
-  GpuCommand.RESOURCE_ASSIGN_UUID,
-  GpuCommand.UPDATE_CURSOR,
-  GpuCommand.MOVE_CURSOR,
-];
-
 /** The schedule of a seed. */
 export function generateSchedule(seed: number): Schedule {
   const random = new SeededRandom(seed).fork("schedule");
-  const machines = Array.from({ length: MACHINES }, () => machinePlan(random));
+  const target = random.below(MACHINES);
+  const machines = Array.from({ length: MACHINES }, (_, machine) => machinePlan(random, machine === target));
   const events: SimEvent[] = [];
   for (let machine = 0; machine < MACHINES; machine += 1) events.push(...opening(random, machine));
+  for (const aim of aimsOf(seed)) events.push(...aimAt(aim, target, random));
   let sleeps = 0;
   while (events.length < EVENTS_MIN || sleeps < SLEEPS_MIN) {
     const machine = random.below(MACHINES);
@@ -89,9 +73,11 @@ function hostPlan(random: SeededRandom): HostPlan {
   };
 }
 
-function machinePlan(random: SeededRandom): MachinePlan {
+/** `isTarget`: the machine that a schedule's aims are for needs a host that can do all of it. */
+function machinePlan(random: SeededRandom, isTarget: boolean): MachinePlan {
   const transport = random.pick(["loopback", "loopback", "pci", "mmio"] as const);
-  const host = { ...hostPlan(random), memoryBytes: null };
+  const all = isTarget ? { blob: true, edid: true, uuid: true, keeps: false } : {};
+  const host = { ...hostPlan(random), memoryBytes: null, ...all };
   return {
     transport,
     packed: random.chance(0.4),
