@@ -66,6 +66,25 @@ describe("an output", () => {
     expect(outputs).toBe(0);
     expect(lost.map(({ object }) => object)).toContain("output 0");
   });
+
+  it("goes dark when what it shows is freed, and what it should show can't be", async () => {
+    const bench = await DriverBench.start(OPTIONS);
+    const blob = await bench.buffer(32, 32, { storage: "blob" });
+    await bench.freeze();
+    bench.host.powerOn({ ...SCENE_DEVICE, blob: false });
+    await bench.restore();
+    const output = bench.gpu.output(0);
+    const image = await bench.show(0, 64, 48);
+    const arrow = await bench.buffer(64, 64, { format: Format.B8G8R8A8 });
+    await bench.run(output.cursor.set(arrow));
+    await expect(bench.run(output.show(blob))).rejects.toMatchObject({ code: "ENOTSUP" });
+    bench.expectShown(0, image);
+    image.destroy();
+    await bench.machine.clock.settle();
+    expect(bench.host.device.screenshot(0)).toBeNull();
+    expect(bench.host.device.save().resources.map(({ id }) => id)).toEqual([arrow.id]);
+    bench.expectNoErrors();
+  });
 });
 
 describe("a buffer that is freed while its host is away", () => {

@@ -15,15 +15,7 @@ import { GpuReply } from "../../wire/index.ts";
 import type { DesiredState } from "../desired/desired-state.ts";
 import type { Rect } from "../desired/geometry.ts";
 import { intersectRect, unionRect } from "../desired/geometry.ts";
-import {
-  type ContextObject,
-  type DesiredCursor,
-  type DesiredScanout,
-  NO_CURSOR,
-  type ResourceObject,
-  objectName,
-  sameScanout,
-} from "../desired/objects.ts";
+import { type ContextObject, type ResourceObject, objectName, sameScanout } from "../desired/objects.ts";
 import type { CommandQueue } from "./command-queue.ts";
 import { sendContextStep, sendCursor, sendFlush, sendResourceStep, sendShow } from "./encode.ts";
 import {
@@ -48,6 +40,7 @@ import {
   nextResourceStep,
   nextScanoutStep,
 } from "./steps.ts";
+import { Targets } from "./targets.ts";
 import { type Walk, walkDesired, walkHostBackwards } from "./walks.ts";
 import { WorkList } from "./work-list.ts";
 
@@ -97,18 +90,19 @@ export class Reconciler implements EntityListener {
   readonly #cursorsWaiting: HostCursor[] = [];
   /** One for all questions: there are many. */
   readonly #around: ResourceSurroundings;
-  #phase: Phase = "running";
+  readonly #targets: Targets;
   #ended: GpuError | null = null;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
+    this.#targets = new Targets(parts, this.resources);
     this.#around = { phase: "running", inUse: false, awaited: false, isLost: false, uuids: parts.offer.uuids };
     this.scanouts = Array.from({ length: parts.outputs }, (_, index) => new HostScanout(this, index));
     this.cursors = Array.from({ length: parts.outputs }, (_, index) => new HostCursor(this, index));
   }
 
   get phase(): Phase {
-    return this.#phase;
+    return this.#targets.phase;
   }
 
   /** The host's side of a resource; made on first use. */
@@ -135,7 +129,7 @@ export class Reconciler implements EntityListener {
 
   /** Everything desired is to be on the host. What is lit comes first. */
   bringUp(): void {
-    this.#phase = "running";
+    this.#targets.phase = "running";
     for (const entity of this.#lit()) this.#touchAfresh(entity);
     this.#startWalk(walkDesired(this, this.#parts.desired));
     this.#parts.pumpSoon();
@@ -151,7 +145,7 @@ export class Reconciler implements EntityListener {
 
   /** Nothing recoverable is to be on the host: scanouts and cursors off, then resources, newest first (QEMU's list is quadratic). */
   takeDown(): void {
-    this.#phase = "down";
+    this.#targets.phase = "down";
     for (const entity of [...this.scanouts, ...this.cursors]) this.#touchAfresh(entity);
     this.#startWalk(walkHostBackwards(this));
     this.#parts.pumpSoon();
@@ -171,8 +165,8 @@ export class Reconciler implements EntityListener {
       this.#touchAfresh(host);
     }
     for (const scanout of this.scanouts) {
-      if (this.target(scanout.index)?.object !== object.id) continue;
-      const visible = intersectRect(rect, this.target(scanout.index)?.rect ?? rect);
+      if (this.#targets.scanout(scanout)?.object !== object.id) continue;
+      const visible = intersectRect(rect, this.#targets.scanout(scanout)?.rect ?? rect);
       if (visible === null) continue;
       scanout.damage(visible);
       this.#touchAfresh(scanout);
@@ -264,13 +258,13 @@ export class Reconciler implements EntityListener {
       case "resource":
         return this.#nextResourceStep(entity);
       case "context":
-        return nextContextStep(entity, this.#phase, this.#parts.isLost(entity.object));
+        return nextContextStep(entity, this.#targets.phase, this.#parts.isLost(entity.object));
       case "scanout": {
-        const target = this.target(entity.index);
+        const target = this.#targets.scanout(entity);
         return nextScanoutStep(entity, target, target === null ? undefined : this.resources.get(target.object));
       }
       case "cursor": {
-        const target = this.cursorTarget(entity.index);
+        const target = this.#targets.cursor(entity);
         return nextCursorStep(entity, target, this.resources.get(target.object));
       }
     }
@@ -284,24 +278,32 @@ export class Reconciler implements EntityListener {
     for (const scanout of this.scanouts) {
       const shows = scanout.shown?.object === id || (scanout.sent === Step.SHOW && scanout.showing?.object === id);
       inUse ||= shows;
-      awaited ||= this.target(scanout.index)?.object === id && !this.#isShown(scanout);
+      awaited ||= this.#targets.scanout(scanout)?.object === id && !this.#isShown(scanout);
     }
     for (const cursor of this.cursors) {
       inUse ||= cursor.shown.object === id || (cursor.sent !== Step.NONE && cursor.showing.object === id);
     }
-    const isGoing = !host.wanted || isLost || this.#phase === "down";
-    if (isGoing && inUse && host.created !== Fact.ABSENT) this.#leaving.add(host);
+    if (inUse && host.created !== Fact.ABSENT && this.#targets.isGoing(host)) this.#leave(host);
     const around = this.#around;
-    around.phase = this.#phase;
+    around.phase = this.#targets.phase;
     around.inUse = inUse;
     around.awaited = awaited;
     around.isLost = isLost;
     return nextResourceStep(host, around);
   }
 
+  /** It waits for whoever shows it. */
+  #leave(host: HostResource): void {
+    this.#leaving.add(host);
+    const { id } = host.object;
+    for (const scanout of this.scanouts) if (scanout.shown?.object === id) this.#work.touch(scanout, true);
+    for (const cursor of this.cursors) if (cursor.shown.object === id) this.#work.touch(cursor, true);
+  }
+
   /** Whether a scanout shows what it should, that part of it and no other, or is about to. */
-  #isShown({ index, sent, shown, showing }: HostScanout): boolean {
-    return sameScanout(sent === Step.SHOW ? showing : shown, this.target(index));
+  #isShown(scanout: HostScanout): boolean {
+    const { sent, shown, showing } = scanout;
+    return sameScanout(sent === Step.SHOW ? showing : shown, this.#targets.scanout(scanout));
   }
 
   #send(entity: HostEntity, step: Step): boolean {
@@ -315,10 +317,12 @@ export class Reconciler implements EntityListener {
         if (step === Step.CREATE) checkOffer(this.#parts.offer, entity.object);
         return sendContextStep(control, entity, step);
       case "scanout":
-        return step === Step.FLUSH ? sendFlush(control, entity) : sendShow(control, entity, this.target(entity.index));
+        return step === Step.FLUSH
+          ? sendFlush(control, entity)
+          : sendShow(control, entity, this.#targets.scanout(entity));
       case "cursor":
         // The cursor's queue is full: that must not hold up the other one.
-        if (!sendCursor(cursor, entity, step, this.cursorTarget(entity.index))) this.#cursorsWaiting.push(entity);
+        if (!sendCursor(cursor, entity, step, this.#targets.cursor(entity))) this.#cursorsWaiting.push(entity);
         return true;
     }
   }
@@ -391,6 +395,8 @@ export class Reconciler implements EntityListener {
     this.#trace(entity, `given up: ${error.message}`);
     this.#parts.listener.onFailed(entity, error);
     this.#work.settle(entity);
+    if (entity.kind !== "resource") return;
+    for (const viewer of [...this.scanouts, ...this.cursors]) this.#work.touch(viewer, true);
   }
 
   #settle(entity: HostEntity): void {
@@ -401,7 +407,7 @@ export class Reconciler implements EntityListener {
       if (this.resources.delete(entity.object.id)) this.#parts.listener.onGone(entity);
     } else if (entity.kind === "context" && entity.created === Fact.ABSENT && !entity.wanted) {
       this.contexts.delete(entity.object.id);
-    } else if (this.#phase === "running") {
+    } else if (this.#targets.phase === "running") {
       this.#parts.listener.onSettled(entity);
     }
   }
@@ -414,13 +420,13 @@ export class Reconciler implements EntityListener {
   }
 
   #touchViewers(host: HostResource, step: Step): void {
-    if (this.#phase === "down") return;
+    if (this.#targets.phase === "down") return;
     const { id } = host.object;
     for (const scanout of this.scanouts) {
-      if (this.target(scanout.index)?.object === id) this.#work.touch(scanout, true);
+      if (this.#targets.scanout(scanout)?.object === id) this.#work.touch(scanout, true);
     }
     for (const cursor of this.cursors) {
-      if (this.cursorTarget(cursor.index).object !== id) continue;
+      if (this.#targets.cursor(cursor).object !== id) continue;
       if (step === Step.UPLOAD) cursor.imageStale = true;
       this.#work.touch(cursor, true);
     }
@@ -433,19 +439,6 @@ export class Reconciler implements EntityListener {
     const leaving = [...this.#leaving];
     this.#leaving.clear();
     for (const host of leaving) this.#work.touch(host, host.urgent);
-  }
-
-  // --- Targets ---
-
-  /** What a scanout should show in this phase. */
-  target(index: number): DesiredScanout | null {
-    return this.#phase === "running" ? (this.#parts.desired.scanouts[index] ?? null) : null;
-  }
-
-  /** What a cursor should be in this phase. */
-  cursorTarget(index: number): DesiredCursor {
-    const wanted = this.#parts.desired.cursors[index] ?? NO_CURSOR;
-    return this.#phase === "running" ? wanted : { ...wanted, object: 0 };
   }
 
   // --- Lists ---
