@@ -18,6 +18,7 @@ export const needed = [
   { probe: "xz", package: "xz-utils", why: "unpacks kernel modules" },
   { probe: "make", package: "make", why: "builds what looks like a kernel" },
   { probe: "git", package: "git", why: "splits and applies patch series" },
+  { probe: "systemd-analyze", package: "systemd", why: "judges the unit that helps the kernel's driver" },
   { probe: "dbus-daemon", package: "dbus-daemon", why: "the bus that a fake logind is on" },
 ];
 

@@ -33,6 +33,8 @@ describe("virtgpu linux", () => {
     [["--driver", "kernel", "--way", "vfio"], "--way and --memory are for --driver virtgpu"],
     [["--memory", "heap"], "--memory heap is for --way pci-cfg"],
     [["--remedy"], "--remedy is for --driver kernel"],
+    [["--systemd"], "--systemd is for --driver kernel"],
+    [["--driver", "kernel", "--systemd", "--sleep", "s2idle"], "systemd has no s2idle: --systemd takes s4-platform"],
     [["--modules", "x"], "--modules is for --kernel"],
     [["--kernel", "x"], "--kernel needs --modules"],
     [["--patch", "x"], "--patch is for --source"],
@@ -82,6 +84,7 @@ describe("the machine of a guest", () => {
     gpus: 1,
     outputs: 2,
     ram: null,
+    systemd: false,
     chain: ["s4-platform"],
     sceneBytes: 8 << 20,
   };
@@ -113,11 +116,7 @@ describe("the machine of a guest", () => {
   });
 
   it("is named for people", () => {
-    expect(subjectName({ driver: "virtgpu", way: "pci-cfg", memory: "heap" }, false)).toBe(
-      "our driver by pci-cfg, heap",
-    );
-    expect(subjectName({ driver: "kernel", way: "uio", memory: "hugepages" }, true)).toBe(
-      "the kernel's driver, unbound for the sleep",
-    );
+    expect(subjectName({ ...setup, way: "pci-cfg", memory: "heap" }, false)).toBe("our driver by pci-cfg, heap");
+    expect(subjectName({ ...setup, driver: "kernel" }, true)).toBe("the kernel's driver, unbound for the sleep");
   });
 });

@@ -1,5 +1,6 @@
 /** The reports of a guest: page, JUnit, JSON, and two guests side by side. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SaxesParser } from "saxes";
@@ -137,5 +138,24 @@ describe("the remedy", () => {
     const { unit } = unbindRemedy();
     expect(unit).toMatch(/^\[Unit\]\n[^]*^StopWhenUnneeded=yes$[^]*^ExecStart=[^]*unbind[^]*^ExecStop=[^]*bind/m);
     expect(unit.replaceAll("$$", "")).not.toContain("$");
+  });
+
+  it("is a unit that systemd takes as it is, and the test sees one that it does not", () => {
+    const { file, unit } = unbindRemedy();
+    const verdict = (text: string): { readonly status: number | null; readonly said: string } => {
+      writeFileSync(join(folder, file), text);
+      const args = ["--man=no", "verify", join(folder, file)];
+      const { status, stderr, error } = spawnSync("systemd-analyze", args, { encoding: "utf8" });
+      if (error !== undefined) throw new Error("install systemd-analyze: apt-get install systemd", { cause: error });
+      return {
+        status,
+        said: stderr
+          .split("\n")
+          .filter((line) => line.includes(file))
+          .join("\n"),
+      };
+    };
+    expect(verdict(unit)).toEqual({ status: 0, said: "" });
+    expect(verdict(unit.replace("StopWhenUnneeded", "StopWhenever")).said).toContain("Unknown key 'StopWhenever'");
   });
 });

@@ -1,7 +1,7 @@
 /** From what was typed for `virtgpu linux` to a machine and what it is put through. */
 import { resolve } from "node:path";
 import { availableParallelism } from "node:os";
-import type { Size } from "@virtgpu/linux/agent";
+import type { Size, SleepWay } from "@virtgpu/linux/agent";
 import { requireBlobs } from "../guests/linux/blobs.ts";
 import { cacheFolder } from "../guests/linux/cache.ts";
 import { DEBIAN_KERNELS, type KernelSource } from "../guests/linux/kernel.ts";
@@ -53,7 +53,7 @@ export function makeLinuxPlan(flags: LinuxFlags, kernel: KernelSource | null, ag
     extras: true,
     flips: true,
     hotplug: true,
-    remedy: flags.remedy,
+    remedy: flags.remedy || flags.systemd === true,
     hangMs: 0,
     loss: null,
     seed: 1,
@@ -75,13 +75,28 @@ export function makeLinuxPlan(flags: LinuxFlags, kernel: KernelSource | null, ag
     gpus: flags.gpus,
     outputs: count,
     ram: flags.ram ?? null,
+    systemd: flags.systemd === true,
     chain,
     sceneBytes: bytes,
   };
   return { plan, setup: { ...setup, ...hard.setup?.(setup) }, hard };
 }
 
-function checkFlags({ driver, way, memory, remedy, kernel, modules, patch, source, debian, deb }: LinuxFlags): void {
+/** systemd puts a machine to sleep in these ways, and no other. */
+const SYSTEMD_WAYS: readonly SleepWay[] = ["s4-platform", "s3", "hybrid"];
+
+function checkSystemd({ driver, systemd, sleep }: LinuxFlags): void {
+  if (systemd !== true) return;
+  if (driver !== "kernel") throw new UsageError("--systemd is for --driver kernel");
+  const other = sleep.find((way) => !SYSTEMD_WAYS.includes(way));
+  if (other !== undefined) {
+    throw new UsageError(`systemd has no ${other}: --systemd takes ${SYSTEMD_WAYS.join(", ")}`);
+  }
+}
+
+function checkFlags(flags: LinuxFlags): void {
+  checkSystemd(flags);
+  const { driver, way, memory, remedy, kernel, modules, patch, source, debian, deb } = flags;
   if (driver === "kernel" && (way !== "uio" || memory !== "hugepages")) {
     throw new UsageError("--way and --memory are for --driver virtgpu");
   }

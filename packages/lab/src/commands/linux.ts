@@ -32,6 +32,7 @@ export interface LinuxFlags {
   readonly device: string;
   readonly ram?: number;
   readonly remedy: boolean;
+  readonly systemd?: boolean;
   readonly report: string;
   readonly keep: boolean;
   readonly compare?: readonly string[];
@@ -186,6 +187,12 @@ export const linuxCommand: Command<LabContext> = buildCommand<LinuxFlags, string
         default: false,
         withNegated: false,
         brief: "Unbind the kernel's driver before each sleep, bind it after",
+      },
+      systemd: {
+        kind: "boolean",
+        optional: true,
+        withNegated: false,
+        brief: "The same by a unit of systemd, in a guest that Debian's systemd starts and puts to sleep",
       },
       report: { kind: "parsed", parse: text, default: "report", brief: "Folder for the report", placeholder: "DIR" },
       keep: { kind: "boolean", default: false, withNegated: false, brief: "Keep the console's log beside the report" },

@@ -2,6 +2,7 @@
  * The kernel's own driver under test, through DRM as any program would use it. Dumb buffers, non-dumb resources, imported
  * dmabufs and blobs; kernel interface: uapi drm.h, drm_mode.h, virtgpu_drm.h.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { DrmCard, type DrmOutput, pciAddressOf } from "../drm/card.ts";
 import { cardPaths } from "../drm/import.ts";
 import { loadSys, type Sys } from "../native/index.ts";
@@ -21,6 +22,9 @@ import { bindDriver, unbindDriver } from "./remedy.ts";
 
 const DRIVER = "virtio_gpu";
 const CURSOR = 64;
+/** Others bind the driver again in their own time. */
+const BOUND_MS = 30_000;
+const LOOK_AGAIN_MS = 50;
 
 /** A GPU whose card may be closed and opened again, with all that was on it gone. */
 class DrmGpu implements AgentGpu {
@@ -152,13 +156,20 @@ class DrmDriver implements AgentGpuDriver {
   readonly gpus: readonly DrmGpu[];
   readonly #sys: Sys;
   readonly #say: (line: string) => void;
+  readonly #isUnboundByOthers: boolean;
   #remedy = false;
+  #isReleased = false;
   #unbound: readonly string[] = [];
 
-  constructor(sys: Sys, gpus: readonly DrmGpu[], say: (line: string) => void) {
+  constructor(
+    sys: Sys,
+    gpus: readonly DrmGpu[],
+    options: { readonly say: (line: string) => void; readonly isUnboundByOthers: boolean },
+  ) {
     this.#sys = sys;
     this.gpus = gpus;
-    this.#say = say;
+    this.#say = options.say;
+    this.#isUnboundByOthers = options.isUnboundByOthers;
   }
 
   readonly setRemedy = (on: boolean): Promise<void> => {
@@ -169,23 +180,25 @@ class DrmDriver implements AgentGpuDriver {
   beforeSleep(): Promise<void> {
     if (this.#remedy) {
       for (const gpu of this.gpus) gpu.release();
-      this.#unbound = this.gpus.map((gpu) => unbindDriver(gpu.address, this.#say));
+      this.#isReleased = true;
+      if (!this.#isUnboundByOthers) this.#unbound = this.gpus.map((gpu) => unbindDriver(gpu.address, this.#say));
     }
     return Promise.resolve();
   }
 
   async afterSleep(): Promise<Awaited<ReturnType<AgentGpuDriver["afterSleep"]>>> {
-    const unbound = this.#unbound;
+    const [unbound, anew] = [this.#unbound, this.#isReleased];
     this.#unbound = [];
+    this.#isReleased = false;
     for (const device of unbound) bindDriver(device);
-    if (unbound.length > 0) takeCards(this.#sys, this.gpus);
+    if (anew) await takeCards(this.#sys, this.gpus, this.#isUnboundByOthers ? BOUND_MS : 0);
     return {
       picture: null,
       complete: null,
       restored: null,
       lost: null,
       problems: [],
-      anew: unbound.length > 0,
+      anew,
     };
   }
 
@@ -195,9 +208,14 @@ class DrmDriver implements AgentGpuDriver {
   }
 }
 
-/** Opens the cards of all GPUs anew: their numbers may have changed. */
-function takeCards(sys: Sys, gpus: readonly DrmGpu[]): void {
-  const cards = openCards(sys);
+/** Opens the cards of all GPUs anew, once they are there: their numbers may have changed. */
+async function takeCards(sys: Sys, gpus: readonly DrmGpu[], limitMs: number): Promise<void> {
+  let cards = openCards(sys);
+  for (let waited = 0; waited < limitMs && gpus.some(({ address }) => !cards.has(address)); waited += LOOK_AGAIN_MS) {
+    for (const card of cards.values()) card.close();
+    await delay(LOOK_AGAIN_MS);
+    cards = openCards(sys);
+  }
   for (const gpu of gpus) {
     const card = cards.get(gpu.address);
     if (card === undefined)
@@ -221,12 +239,12 @@ function openCards(sys: Sys): Map<string, DrmCard> {
 }
 
 /** The kernel's driver, on every virtio GPU that it drives. Throws where it drives none. */
-export const openKernelDriver: OpenDriver = ({ say }) => {
+export const openKernelDriver: OpenDriver = ({ say, isUnboundByOthers = false }) => {
   const sys = loadSys();
   const cards = [...openCards(sys)].sort(([a], [b]) => (a < b ? -1 : 1));
   if (cards.length === 0) {
     return Promise.reject(new Error("ENODEV: no DRM device of the driver virtio_gpu: is its module loaded?"));
   }
   const gpus = cards.map(([address, card]) => new DrmGpu(sys, address, card));
-  return Promise.resolve(new DrmDriver(sys, gpus, say));
+  return Promise.resolve(new DrmDriver(sys, gpus, { say, isUnboundByOthers }));
 };

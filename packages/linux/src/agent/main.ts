@@ -1,5 +1,5 @@
 /**
- * The agent in the guest: `node main.js --driver virtgpu|kernel [--way uio|vfio|pci-cfg] [--memory hugepages|pages|heap] [--port /dev/ttyS1]`. It draws scenes
+ * The agent in the guest: `node main.js --driver virtgpu|kernel [--way uio|vfio|pci-cfg] [--memory hugepages|pages|heap] [--port /dev/ttyS1] [--systemd]`. It draws scenes
  * with the driver under test, and puts the machine to sleep, as the lab at the other end of the serial port asks.
  */
 import { writeFileSync } from "node:fs";
@@ -7,16 +7,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { loadSys } from "../native/index.ts";
 import { Agent } from "./agent.ts";
-import type { AgentGpuDriver } from "./agent-gpu.ts";
-import { openKernelDriver } from "./drm-gpu.ts";
+import type { AgentGpuDriver, OpenDriver } from "./agent-gpu.ts";
 import { KernelLog } from "./kernel-log.ts";
 import { messageOf } from "./message-of.ts";
-import { openOwnDriver } from "./own-gpu.ts";
 import { Port } from "./port.ts";
 import { type AgentDriver, LIVE_SAYS } from "./protocol.ts";
 import { LINE_MAX } from "./requests.ts";
 import { Server } from "./serve.ts";
 import { Sleeper } from "./sleep/sleeper.ts";
+import { sleepBySystemd } from "./sleep/systemd.ts";
 import { wakeImage } from "./sleep/snapshot-run.ts";
 import { TextConsole } from "./text-console.ts";
 
@@ -25,6 +24,8 @@ interface Options {
   readonly way: string;
   readonly memory: string | undefined;
   readonly port: string;
+  /** Sleeps are asked of systemd, and the remedy is a unit of its. */
+  readonly systemd: boolean;
 }
 
 function readOptions(): Options {
@@ -34,11 +35,12 @@ function readOptions(): Options {
       way: { type: "string" },
       memory: { type: "string" },
       port: { type: "string" },
+      systemd: { type: "boolean" },
     },
   });
-  const { driver, memory, way = driver === "kernel" ? "drm" : "uio", port = "/dev/ttyS1" } = values;
+  const { driver, memory, way = driver === "kernel" ? "drm" : "uio", port = "/dev/ttyS1", systemd = false } = values;
   if (driver !== "virtgpu" && driver !== "kernel") throw new Error("EINVAL: --driver is virtgpu or kernel");
-  return { driver, way, memory, port };
+  return { driver, way, memory, port, systemd };
 }
 
 const sayOnConsole = (line: string): void => void process.stdout.write(`virtgpu-agent: ${line}\n`);
@@ -59,11 +61,22 @@ function powerOff(wasInS3: boolean): void {
 /** How long a machine stays to be looked at whose images have been made. */
 const LIVE_MS = 8_000;
 
+/** Only what is needed is loaded: an emulated machine takes seconds for all of it. */
+async function openerOf(driver: AgentDriver): Promise<OpenDriver> {
+  if (driver === "kernel") return (await import("./drm-gpu.ts")).openKernelDriver;
+  return (await import("./own-gpu.ts")).openOwnDriver;
+}
+
 async function serve(options: Options, port: Port): Promise<void> {
   const sys = loadSys();
   await wakeImage(sys, sayOnConsole);
-  const open = options.driver === "kernel" ? openKernelDriver : openOwnDriver;
-  const gpus: AgentGpuDriver = await open({ way: options.way, memory: options.memory, say: sayOnConsole });
+  const open = await openerOf(options.driver);
+  const gpus: AgentGpuDriver = await open({
+    way: options.way,
+    memory: options.memory,
+    say: sayOnConsole,
+    isUnboundByOthers: options.systemd,
+  });
   const addresses = gpus.gpus.map(({ address }) => address);
   const sleeper = new Sleeper({ sys, gpus: addresses, say: sayOnConsole, port: options.port });
   const agent = new Agent({
@@ -74,6 +87,7 @@ async function serve(options: Options, port: Port): Promise<void> {
     now: () => Number(process.hrtime.bigint()) / 1e6,
     fallAsleep: (way, whileLive) => {
       port.drain();
+      if (options.systemd) return sleepBySystemd(way);
       return sleeper.sleep(way, whileLive);
     },
     beLooked: async () => {

@@ -7,6 +7,7 @@ import { makeInitramfs, type ModuleChoice } from "./initramfs.ts";
 import { findKernel, type KernelSource } from "./kernel.ts";
 import type { BootFiles } from "./linux-vm.ts";
 import { makeAgentDisk, makeRootDisk, type OtherAgent } from "./root-disk.ts";
+import { systemdAddition } from "./systemd.ts";
 
 /** What a machine is to boot. */
 export interface BootRequest {
@@ -14,6 +15,8 @@ export interface BootRequest {
   readonly modules: ModuleChoice;
   /** Another program instead of @virtgpu/linux's agent. */
   readonly agent?: OtherAgent;
+  /** Units of systemd's, by file name, which are enabled; systemd is the machine's first process then. */
+  readonly units?: Readonly<Record<string, string>>;
 }
 
 /** Modules for our driver in user space. */
@@ -41,7 +44,7 @@ export async function prepareBoot(request: BootRequest): Promise<BootFiles> {
     release: kernel.release,
     kernel: kernel.image,
     initramfs: await makeInitramfs(kernel.modules, busybox, request.modules),
-    root: await makeRootDisk(busybox),
+    root: await makeRootDisk(busybox, request.units === undefined ? null : await systemdAddition(request.units)),
     app: await makeAgentDisk(request.agent ?? null),
   };
 }

@@ -2,6 +2,8 @@
  * The first process of the lab's Linux machine: a script for busybox. It loads modules, looks whether the swap disk holds an
  * image (then this kernel becomes the one that slept, and the script of that kernel goes on), and else starts the agent.
  *
+ * Where the root disk has systemd, that takes its place, and starts the agent (systemd.ts).
+ *
  * The rest of the kernel's command line after `--` is the agent's. What it says about itself begins with {@link INIT_SAYS}.
  */
 
@@ -64,6 +66,10 @@ mount -t tmpfs tmpfs /disk/run
 stty -F /dev/ttyS1 raw -echo 115200 || say "there is no second serial port"
 exec 3<>/dev/ttyS1
 stty -F /dev/ttyS1 raw -echo 115200
+if [ -x /disk/lib/systemd/systemd ]; then
+  say "starting systemd"
+  exec switch_root /disk /lib/systemd/systemd
+fi
 say "starting the agent"
 chroot /disk /usr/bin/node "$(cat /disk/app/entry)" "$@" 3<&-
 say "the agent has ended (exit code $?)"

@@ -27,7 +27,9 @@ const ALWAYS_LATE = ["ext4"] as const;
 const CHECKSUM = "crc32c_generic";
 
 /** Where busybox finds itself; the script uses no other. */
-const COMMANDS = "sh mount insmod cat dd swapon chroot stty poweroff sleep sync dmesg grep tail echo".split(" ");
+const COMMANDS = "sh mount insmod cat dd swapon chroot stty poweroff sleep switch_root sync dmesg grep tail echo".split(
+  " ",
+);
 
 function moduleFiles(name: string, modules: readonly KernelModule[]): CpioMember[] {
   const list = modules.map((module) => `${module.name}\n`).join("");

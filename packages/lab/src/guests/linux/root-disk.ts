@@ -34,9 +34,13 @@ const AGENT_MAIN = "dist/agent/main.js";
 const OVERHEAD = 4 << 20;
 const INODE_BYTES = 4096;
 
-/** The libraries that a program is linked with, and its loader. */
-async function librariesOf(program: string): Promise<string[]> {
-  const text = (await runProgram("ldd", [program])).toString("utf8");
+/** The libraries that a program is linked with, and its loader. Throws GpuError ENOENT for one that is not there. */
+async function librariesOf(program: string, own: readonly string[] = []): Promise<string[]> {
+  const env = own.length === 0 ? {} : { env: { LD_LIBRARY_PATH: own.join(":") } };
+  const text = (await runProgram("ldd", [program], env)).toString("utf8");
+  const missing = /(\S+) => not found/.exec(text)?.[1];
+  if (missing !== undefined)
+    throw new GpuError("ENOENT", `${program} needs the library ${missing}, which is not there`);
   return [...text.matchAll(/(?:=>\s+|^\s+)(\/[^\s]+)\s+\(0x/gm)].flatMap((match) => match[1] ?? []);
 }
 
@@ -77,13 +81,31 @@ function identity(path: string): string {
   return `${path} ${size} ${mtimeMs} ${ino}`;
 }
 
+/** What a root disk has besides. */
+export interface RootAddition {
+  /** What it is made from. */
+  readonly key: string;
+  /** Programs whose libraries it needs. */
+  readonly programs: readonly string[];
+  /** Where libraries of its own lie, which the disk has already. */
+  readonly libraryFolders: readonly string[];
+  /** Puts it into the disk's tree. */
+  addTo(tree: string): void;
+}
+
 /** The root disk: Node with its libraries, busybox as its shell, and the folders that others are mounted on. */
-export async function makeRootDisk(busybox: string): Promise<string> {
+export async function makeRootDisk(busybox: string, addition: RootAddition | null = null): Promise<string> {
   const node = realpathSync(process.execPath);
-  const libraries = await librariesOf(node);
-  const key = keyOf(...[node, busybox, ...libraries].map(identity), "2");
+  const libraries = new Set<string>();
+  for (const program of [node, ...(addition?.programs ?? [])]) {
+    for (const library of await librariesOf(program, addition?.libraryFolders)) {
+      if (addition?.libraryFolders.includes(dirname(library)) !== true) libraries.add(library);
+    }
+  }
+  const key = keyOf(...[node, busybox, ...libraries].map(identity), addition?.key ?? "", "3");
   return cached("root", `${key}.ext4`, async (work) => {
     const tree = join(work, "tree");
+    addition?.addTo(tree);
     place(node, join(tree, "usr/bin/node"));
     for (const library of libraries) place(library, join(tree, library));
     place(busybox, join(tree, "bin/busybox"));

@@ -6,6 +6,7 @@ import { KERNEL_DRIVER_MODULES, prepareBoot, USER_SPACE_MODULES, VFIO_MODULES } 
 import type { ModuleChoice } from "../../guests/linux/initramfs.ts";
 import { DEBIAN_KERNELS, type KernelSource } from "../../guests/linux/kernel.ts";
 import type { LinuxVmOptions } from "../../guests/linux/linux-vm.ts";
+import { unbindRemedy } from "./remedy.ts";
 import { machineFor } from "./ways.ts";
 
 /** How our driver reaches the device. */
@@ -30,6 +31,8 @@ export interface LinuxSetup {
   readonly outputs: number;
   /** MiB; null: as much as scene and kernel need. */
   readonly ram: number | null;
+  /** The guest is started by systemd, which has the remedy as a unit, and puts it to sleep. */
+  readonly systemd: boolean;
   readonly chain: readonly SleepWay[];
   /** Bytes of all objects of all GPUs. */
   readonly sceneBytes: number;
@@ -54,9 +57,10 @@ export function kernelText(source: KernelSource): string {
 
 /** For people: which driver, in which way. */
 export function subjectName(
-  { driver, way, memory }: Pick<LinuxSetup, "driver" | "way" | "memory">,
+  { driver, way, memory, systemd }: Pick<LinuxSetup, "driver" | "way" | "memory" | "systemd">,
   remedy: boolean,
 ): string {
+  if (systemd) return "the kernel's driver, unbound for the sleep by a unit of systemd";
   if (driver === "kernel") return remedy ? "the kernel's driver, unbound for the sleep" : "the kernel's driver";
   return `our driver by ${way}${memory === "hugepages" ? "" : `, ${memory}`}`;
 }
@@ -74,7 +78,12 @@ const HOSTMEM_MIB = 256;
 /** The machine's options. Unpacks, or makes, what it boots from. */
 export async function prepareMachine(setup: LinuxSetup): Promise<LinuxVmOptions> {
   const { driver, way, memory, kernel } = setup;
-  const boot = await prepareBoot({ kernel: kernel ?? usualKernel(driver), modules: modulesFor(setup) });
+  const { file, unit } = unbindRemedy();
+  const boot = await prepareBoot({
+    kernel: kernel ?? usualKernel(driver),
+    modules: modulesFor(setup),
+    ...(setup.systemd ? { units: { [file]: unit } } : {}),
+  });
   const isVfio = driver === "virtgpu" && way === "vfio";
   return {
     qemu: setup.qemu,
@@ -85,7 +94,12 @@ export async function prepareMachine(setup: LinuxSetup): Promise<LinuxVmOptions>
     commandLine: isVfio ? ["intel_iommu=on"] : [],
     extra: isVfio ? ["-device", "intel-iommu,intremap=on,caching-mode=on"] : [],
     swap: swapFor(setup),
-    agent: ["--driver", driver, ...(driver === "virtgpu" ? ["--way", way, "--memory", memory] : [])],
+    agent: [
+      "--driver",
+      driver,
+      ...(driver === "virtgpu" ? ["--way", way, "--memory", memory] : []),
+      ...(setup.systemd ? ["--systemd"] : []),
+    ],
     rfb: true,
   };
 }
