@@ -41,7 +41,7 @@ export class InterruptLine {
     };
     const timers = cpu.run_hardware_timers.bind(cpu);
     cpu.run_hardware_timers = (acpi, now) => {
-      if (this.#due.size > 0) guard(() => this.#deliver());
+      if (this.#due.size > 0) this.#deliver();
       return timers(acpi, now);
     };
   }

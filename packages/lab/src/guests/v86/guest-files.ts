@@ -37,7 +37,7 @@ export interface V86GuestChoice {
 const DEBIAN_KERNEL: KernelSource = { kind: "debian", package: "linux-image-686", pocket: "i386" };
 
 /** Without a console on the screen: what the kernel has to say would stand between the words of the login. */
-const COMMAND_LINE = "console=ttyS0 quiet loglevel=4 tsc=reliable mitigations=off random.trust_cpu=on";
+const COMMAND_LINE = "console=ttyS0 quiet loglevel=4 tsc=reliable mitigations=off rcupdate.rcu_cpu_stall_suppress=1";
 
 const MODULES = ["virtio_pci", "virtio_gpu"] as const;
 /** A disk, for hibernation; a kernel may have its driver built in under another name. */
