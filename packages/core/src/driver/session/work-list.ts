@@ -70,6 +70,8 @@ export class WorkList {
   #urgentActive = 0;
   #active = 0;
   #walk: (() => HostEntity | null) | null = null;
+  /** A new target, whose urgent part goes alone; behind it, an output that changes all the time holds up nobody. */
+  #isUrgentAlone = false;
 
   /** True when nothing urgent is left to do. */
   get isUrgentDone(): boolean {
@@ -109,17 +111,19 @@ export class WorkList {
     entity.active = false;
     this.#active -= 1;
     if (entity.urgent) this.#urgentActive -= 1;
+    if (this.isUrgentDone) this.#isUrgentAlone = false;
     entity.urgent = false;
   }
 
   /** Walks what nobody touched: `next` gives entities that may have something to do, null at its end. */
   startWalk(next: () => HostEntity | null): void {
     this.#walk = next;
+    this.#isUrgentAlone = !this.isUrgentDone;
   }
 
   /** The next entity to look at, or null. */
   take(): HostEntity | null {
-    const entity = this.#urgent.shift() ?? (this.isUrgentDone ? this.#takeOrdinary() : null);
+    const entity = this.#urgent.shift() ?? (this.#isUrgentAlone ? null : this.#takeOrdinary());
     if (entity !== null) entity.queued = false;
     return entity;
   }
