@@ -109,9 +109,9 @@ describe("the machine of a guest", () => {
     expect(deviceText({ ...setup, sceneBytes: 640 * (1 << 20) })).toContain(",max_hostmem=832M");
   });
 
-  it("has memory for the kernel and for the scene twice, unless somebody says", () => {
-    expect(ramFor(setup)).toBe(320);
-    expect(ramFor({ ...setup, driver: "kernel" })).toBe(576);
+  it("has memory for kernel, scene and image, unless somebody says", () => {
+    expect(ramFor(setup)).toBe(512);
+    expect(ramFor({ ...setup, driver: "kernel" })).toBe(640);
     expect(ramFor({ ...setup, ram: 200 })).toBe(200);
   });
 

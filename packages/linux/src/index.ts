@@ -15,5 +15,7 @@ export {
   type WokenGpu,
   hibernate,
   readBootMs,
+  rehearse,
+  type RehearsingGpu,
 } from "./sleep/index.ts";
 export { WAYS, type Way } from "./transport/index.ts";

@@ -5,6 +5,7 @@ import { Format, GpuFeature } from "@virtgpu/core/wire";
 import { LentPages } from "../memory/lent-pages.ts";
 import { type MemoryKind, type OpenGpu, listGpus, openGpu } from "../open-gpu.ts";
 import { GpuSleep, type Waking } from "../sleep/gpu-sleep.ts";
+import { rehearse } from "../sleep/rehearse.ts";
 import { PausableTransport, WAYS } from "../transport/index.ts";
 import type {
   AgentGpu,
@@ -245,6 +246,7 @@ export const openOwnDriver: OpenDriver = async ({ way, memory, say }) => {
         }),
       );
     }
+    await rehearse(opened);
   } catch (error) {
     for (const each of opened) await each.close();
     throw error;

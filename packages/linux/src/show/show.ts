@@ -13,6 +13,7 @@ import {
   type Waking,
   hibernate,
   readBootMs,
+  rehearse,
 } from "../sleep/index.ts";
 import type { Way } from "../transport/index.ts";
 import type { Picture } from "./fit.ts";
@@ -57,6 +58,7 @@ async function openAll({ gpus, way, memory }: ShowOptions, say: Say): Promise<Op
     for (const address of addresses) {
       opened.push(await openGpu({ address, way, memory, onError: (error) => say(sentence(error)) }));
     }
+    await rehearse(opened);
     return opened;
   } catch (error) {
     await closeAll(opened);

@@ -7,6 +7,7 @@ import { LentPages } from "../memory/lent-pages.ts";
 import { BusMap } from "../memory/bus-map.ts";
 import { PoolAllocator } from "../memory/pool-allocator.ts";
 import { GpuSleep } from "../sleep/gpu-sleep.ts";
+import { rehearse } from "../sleep/rehearse.ts";
 import { PausableTransport } from "./pausable-transport.ts";
 
 interface Machine {
@@ -84,5 +85,19 @@ describe("the driver on memory that a hibernation moves", () => {
     const [woken] = await clock.run(sleep.restore().complete);
     expect(woken?.error).toBeNull();
     expect(Buffer.from(shot(machine), "base64").subarray(0, 3)).toEqual(Buffer.from([0x22, 0x22, 0x22]));
+  });
+
+  it("goes through a sleep beforehand, and leaves nothing of it", async () => {
+    const machine = await boot();
+    const { clock, gpu } = machine;
+    const states: string[] = [];
+    gpu.onState((state) => states.push(state));
+    await clock.run(rehearse([{ gpu }]));
+    await clock.settle();
+    expect(states.filter((state) => state === "frozen")).toHaveLength(2);
+    expect(gpu.state).toBe("running");
+    expect(machine.host.device.save().resources).toEqual([]);
+    await show(machine, 0x33);
+    expect(Buffer.from(shot(machine), "base64").subarray(0, 3)).toEqual(Buffer.from([0x33, 0x33, 0x33]));
   });
 });

@@ -56,6 +56,8 @@ if [ -n "$swap" ]; then
   cat "/sys/block/$swap/dev" >/sys/power/resume
 fi
 
+# An image as large as it needs to be: the kernel would drop what programs run from, and read it anew page by page on waking.
+[ -e /sys/power/image_size ] && echo 17179869184 >/sys/power/image_size
 load late
 mount -r -t ext4 "/dev/$root" /disk || { say "the root disk could not be mounted"; off; }
 mount -r -t ext4 "/dev/$app" /disk/app || { say "the agent's disk could not be mounted"; off; }

@@ -120,12 +120,12 @@ export function deviceText({ device, outputs, driver, way, sceneBytes, gpus }: L
   return parts.join(",");
 }
 
-/** A kernel's own need, and the scene twice: Node keeps a copy of some of it, and an image has to fit. */
+/** An image has to fit beside what it is of: twice a kernel's own need, and Node's, and the scene's. */
 export function ramFor({ ram, driver, way, kernel, sceneBytes }: LinuxSetup): number {
   if (ram !== null) return ram;
   const isSmall = driver === "virtgpu" && (kernel ?? usualKernel(driver)) === DEBIAN_KERNELS.cloud;
-  const base = isSmall && way !== "vfio" ? 256 : 512;
-  return base + Math.ceil((2 * sceneBytes) / MIB / 64) * 64;
+  const base = isSmall && way !== "vfio" ? 448 : 576;
+  return base + Math.ceil((3 * sceneBytes) / MIB / 64) * 64;
 }
 
 /** Sparse; an image is never larger than the memory. */
