@@ -1,10 +1,11 @@
 /**
- * npm run mutate [-- FILE... --budget MS --write]
+ * npm run mutate [-- FILE... --every N --budget MS --again --write]
  *
  * Changes one thing at a time in driver/session, driver/power and virtio (scripts/mutants-mutators.ts) and runs the tests that
  * pass that place, until one is red. All mutants are in one bundle with all tests, each behind a switch, so a mutant costs
  * what its tests cost and nothing more. Prints the share of mutants that were killed, by file, and those that were not.
- * Ends with 1 where it is less than four of five. --write puts the table into docs/mutants.md.
+ * Ends with 1 where it is less than four of five. --every N tries a sample: every N-th mutant. --again tries those that the
+ * last run left alive, with another budget. --write puts the table into docs/mutants.md.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
@@ -38,7 +39,7 @@ const NOT_MUTATED = /\.test\.ts$|\/index\.ts$|echo-|-bench\.ts$/;
 const NOT_RUN = /toMatchInlineSnapshot|\bvi\./;
 const SCORE_MIN = 80;
 /** Processor time that a mutant's tests may take, in milliseconds. */
-const BUDGET_MS = 1500;
+const BUDGET_MS = 500;
 /** A worker that says nothing for so long is stuck. */
 const SILENCE_MS = 120_000;
 const TABLE = { begin: "<!-- scores: begin -->", end: "<!-- scores: end -->" };
@@ -145,7 +146,18 @@ class Judge {
   }
 }
 
-async function score(mutants: readonly SmallMutant[], program: string, budgetMs: number): Promise<readonly Scored[]> {
+/** How much is tried. */
+interface Effort {
+  readonly budgetMs: number;
+  readonly every: number;
+  /** What is known already, by mutant. */
+  readonly known: ReadonlyMap<string, Scored>;
+}
+
+const nameOf = ({ file, line, kind, before, after }: SmallMutant): string =>
+  JSON.stringify([file, line, kind, before, after]);
+
+async function score(mutants: readonly SmallMutant[], program: string, effort: Effort): Promise<readonly Scored[]> {
   const judge = new Judge(program);
   const { tests, red, covered } = await judge.ready();
   console.log(
@@ -155,11 +167,15 @@ async function score(mutants: readonly SmallMutant[], program: string, budgetMs:
   const inReach = new Set(covered);
   const scored: Scored[] = [];
   for (const [id, mutant] of mutants.entries()) {
+    const earlier = effort.known.get(nameOf(mutant));
+    const isTried = effort.known.size > 0 ? earlier?.verdict === "survived" : id % effort.every === 0;
+    if (!isTried && earlier !== undefined) scored.push(earlier);
+    if (!isTried) continue;
     if (!inReach.has(id)) {
       scored.push({ mutant, verdict: "uncovered", detail: "no test comes by" });
       continue;
     }
-    const verdict = await judge.judge(id, budgetMs);
+    const verdict = await judge.judge(id, effort.budgetMs);
     const killedBy = verdict === null ? "the tests no longer end" : verdict.killedBy;
     const left = verdict === null || verdict.left === 0 ? "" : `, ${String(verdict.left)} not tried`;
     const survived = `${String(verdict?.tried ?? 0)} tests stay green${left}`;
@@ -209,7 +225,12 @@ function writeTable(file: string, rows: readonly Row[]): void {
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { budget: { type: "string" }, write: { type: "boolean", default: false } },
+    options: {
+      budget: { type: "string" },
+      every: { type: "string" },
+      again: { type: "boolean", default: false },
+      write: { type: "boolean", default: false },
+    },
   });
   const root = realpathSync(fileURLToPath(new URL("..", import.meta.url)));
   const wanted = positionals.length > 0 ? positionals.map((path) => relative(root, realpathSync(path))) : TARGETS;
@@ -219,8 +240,14 @@ async function main(): Promise<number> {
   const program = join(folder, `tests-${String(process.pid)}.mjs`);
   try {
     const mutants = await bundle(root, targets, program);
-    const scored = await score(mutants, program, Number(values.budget ?? BUDGET_MS));
-    writeFileSync(join(folder, "scores.json"), JSON.stringify(scored, null, 1));
+    const results = join(folder, "scores.json");
+    const earlier: readonly Scored[] = values.again ? JSON.parse(readFileSync(results, "utf8")) : [];
+    const scored = await score(mutants, program, {
+      budgetMs: Number(values.budget ?? BUDGET_MS),
+      every: Number(values.every ?? 1),
+      known: new Map(earlier.map((each) => [nameOf(each.mutant), each])),
+    });
+    writeFileSync(results, JSON.stringify(scored, null, 1));
     for (const { mutant, verdict, detail } of scored.filter((each) => each.verdict !== "killed")) {
       const what = `${mutant.before.replaceAll(/\s+/g, " ").slice(0, 70)} -> ${mutant.after.replaceAll(/\s+/g, " ").slice(0, 70)}`;
       console.log(`${verdict}  ${mutant.file}:${String(mutant.line)}  ${mutant.kind}: ${what}  (${detail})`);

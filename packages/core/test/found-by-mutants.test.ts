@@ -62,6 +62,45 @@ describe("a freeze", () => {
   });
 });
 
+describe("a picture", () => {
+  it("that an output is given is flushed, for hosts that show nothing before", async () => {
+    const bench = await start();
+    const image = await bench.buffer(32, 32);
+    const before = bench.host.commands.count;
+    await bench.run(bench.gpu.output(0).show(image));
+    const seen = bench.host.commands.log(before).map(({ type }) => type);
+    expect(seen).toEqual([GpuCommand.SET_SCANOUT, GpuCommand.RESOURCE_FLUSH]);
+  });
+
+  it.each([
+    ["an output", GpuCommand.SET_SCANOUT, false],
+    ["a cursor", GpuCommand.UPDATE_CURSOR, true],
+  ])("is given up only when the host has said that %s lets go of it", async (_, letsGo, isCursor) => {
+    const bench = await start();
+    const image = await bench.buffer(64, 64);
+    const output = bench.gpu.output(0);
+    await bench.run(isCursor ? output.cursor.set(image) : output.show(image));
+    const before = bench.host.commands.count;
+    bench.host.commands.inject({ type: letsGo, effect: { kind: "slow", ms: 300 } });
+    await bench.freeze();
+    const log = bench.host.commands.log(before);
+    const dark = log.find(({ type }) => type === letsGo);
+    const gone = log.find(({ type, resourceId }) => type === GpuCommand.RESOURCE_UNREF && resourceId === image.id);
+    expect((gone?.atMs ?? 0) - (dark?.atMs ?? 0), "milliseconds between the two").toBeGreaterThanOrEqual(300);
+  });
+});
+
+describe("cursors of more outputs than their queue has room for", () => {
+  it("are all shown, one after the other", async () => {
+    const outputs = Array.from({ length: 8 }, () => ({ width: 64, height: 64 }));
+    const bench = await start({ device: { outputs }, gpu: { queueSizeMax: 2 } });
+    const cursor = await bench.buffer(64, 64);
+    bench.host.commands.inject({ queue: GpuQueue.CURSOR, times: Infinity, effect: { kind: "slow", ms: 10 } });
+    await bench.run(Promise.all(outputs.map((_, index) => bench.gpu.output(index).cursor.set(cursor))));
+    expect(bench.host.device.save().cursors.map(({ visible }) => visible)).toEqual(outputs.map(() => true));
+  });
+});
+
 describe("a host that answers, with registers that are not ours", () => {
   it.each([
     ["another status", { status: (real: number): number => real & ~DeviceStatus.DRIVER_OK }],

@@ -1,14 +1,16 @@
 /**
- * npm run fuzz [-- TARGET... --time SECONDS --runs N --seed N --input FILE]: coverage-guided fuzzing of whatever takes bytes from the
- * other side. What is worth keeping goes to .cache/fuzz; a finding is made as short as can be and ends the run with exit code 1.
+ * npm run fuzz [-- TARGET... --time SECONDS --runs N --seed N --input FILE --distil]: coverage-guided fuzzing of whatever takes
+ * bytes from the other side. What is worth keeping goes to .cache/fuzz; a finding is made as short as can be and ends the run
+ * with exit code 1. --distil fuzzes nothing: it puts the shortest inputs that go all ways known into the sources' corpus.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type CampaignResult, fuzzFor } from "./engine/campaign.ts";
-import type { Finding } from "./engine/fuzzer.ts";
+import { type Finding, Fuzzer } from "./engine/fuzzer.ts";
+import { loadProgram } from "./engine/program.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const targets = fileURLToPath(new URL("targets/", import.meta.url));
@@ -16,6 +18,9 @@ const targets = fileURLToPath(new URL("targets/", import.meta.url));
 const kept = fileURLToPath(new URL("corpus/", import.meta.url));
 const grown = join(root, ".cache", "fuzz");
 const SECONDS_DEFAULT = 60;
+/** A target's kept corpus: so many inputs of so many bytes, at most. */
+const KEPT_MAX = 48;
+const KEPT_BYTES_MAX = 2048;
 
 /** All targets by name: the files in `targets/` that export one. */
 export function targetNames(): readonly string[] {
@@ -43,8 +48,8 @@ export function fileOf(name: string): string {
   return join(targets, `${name}.ts`);
 }
 
-function keep(name: string, input: Uint8Array, prefix: string): string {
-  const folder = join(grown, name);
+function keep(name: string, input: Uint8Array, prefix: string, corpora = grown): string {
+  const folder = join(corpora, name);
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `${prefix}${createHash("sha256").update(input).digest("hex").slice(0, 16)}`);
   writeFileSync(file, input);
@@ -68,6 +73,30 @@ function describe(name: string, { input, error }: Finding): void {
   console.log(`again with: npm run fuzz -- ${name} --input ${relative(root, file)}`);
 }
 
+/** Of all inputs known those that go ways which the seeds, and shorter ones, do not. */
+async function distil(name: string): Promise<void> {
+  const program = await loadProgram(fileOf(name));
+  const fuzzer = new Fuzzer(program, 1);
+  for (const input of await program.target.seeds()) await fuzzer.add(input);
+  const [seeds, covered] = [fuzzer.corpus.length, fuzzer.covered];
+  const known = corpusOf(name).filter(({ length }) => length <= KEPT_BYTES_MAX);
+  for (const input of known.toSorted((one, other) => one.length - other.length)) {
+    if (fuzzer.corpus.length < seeds + KEPT_MAX) await addIfFarther(fuzzer, input);
+  }
+  rmSync(join(kept, name), { recursive: true, force: true });
+  const inputs = fuzzer.corpus.slice(seeds);
+  for (const input of inputs) keep(name, input, "", kept);
+  console.log(
+    `${name}: ${inputs.length} inputs kept: ${covered} places by the seeds, ${fuzzer.covered} of ${program.places} with them`,
+  );
+}
+
+/** Counts alone, of ways that are known, are not worth a file. */
+async function addIfFarther(fuzzer: Fuzzer, input: Uint8Array): Promise<void> {
+  await fuzzer.run(input);
+  if (fuzzer.wentFarther) await fuzzer.add(input);
+}
+
 function whole(value: string | undefined, name: string): number | undefined {
   if (value === undefined) return undefined;
   const number = Number(value);
@@ -79,7 +108,7 @@ async function main(): Promise<boolean> {
   const text = { type: "string" } as const;
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { time: text, runs: text, seed: text, input: text },
+    options: { time: text, runs: text, seed: text, input: text, distil: { type: "boolean", default: false } },
   });
   const unknown = positionals.filter((name) => !targetNames().includes(name));
   if (unknown.length > 0)
@@ -89,6 +118,10 @@ async function main(): Promise<boolean> {
   const seed = whole(values.seed, "seed") ?? 1;
   let isClean = true;
   for (const name of positionals.length > 0 ? positionals : targetNames()) {
+    if (values.distil) {
+      await distil(name);
+      continue;
+    }
     const corpus = values.input === undefined ? corpusOf(name) : [new Uint8Array(readFileSync(values.input))];
     const time = runsMax === undefined ? { milliseconds: 1000 * seconds } : { runsMax };
     const result = await fuzzFor({ file: fileOf(name), seed, corpus, ...time });

@@ -53,6 +53,11 @@ export class Fuzzer {
     return finding;
   }
 
+  /** Whether the last run came to a place where none that was kept has been. */
+  get wentFarther(): boolean {
+    return this.#program.counters.some((count, place) => count > 0 && this.#seen[place] === 0);
+  }
+
   /** Runs one mutated input. */
   async step(): Promise<Finding | null> {
     if (this.#corpus.length === 0) this.#corpus.push(new Uint8Array(1));
