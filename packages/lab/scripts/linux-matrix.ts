@@ -118,7 +118,7 @@ async function runLives({ guest, chain, hard }: MatrixLife): Promise<void> {
 }
 
 const TIMED: readonly { readonly name: string; readonly offscreen: LifePlan["offscreen"] }[] = [
-  ...[10, 100, 1000].map((objects) => {
+  ...[10, 100, 1000, 10_000].map((objects) => {
     return { name: `${objects} of 64 KiB`, offscreen: { count: objects, width: 128, height: 128 } };
   }),
   { name: "16 of 1080p", offscreen: { count: 16, width: 1920, height: 1080 } },
@@ -137,8 +137,8 @@ async function runTimes(): Promise<void> {
       if (!values.again && isThere(file)) continue;
       const plain = { offscreen, cursor: false, extras: false, flips: false, hotplug: false, shownMax: 2 };
       const ram = Math.max(
-        512,
-        Math.ceil((3 * offscreen.count * offscreen.width * offscreen.height * 4) / (1 << 20)) + 384,
+        1024,
+        Math.ceil((3 * offscreen.count * offscreen.width * offscreen.height * 4) / (1 << 20)) + 640,
       );
       try {
         const lived = await live(guest, { ram }, plain);
