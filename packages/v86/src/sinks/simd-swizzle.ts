@@ -22,6 +22,8 @@ const CODE = [
   0x20, 0x02, 0x41, 0x10, 0x6b, 0x22, 0x02, 0x0d, 0x00, 0x0b, 0x0b,
 ] as const;
 
+/** The format's name and version. */
+const HEAD = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0] as const;
 const WASM_PAGE_BYTES = 65536;
 const BLOCK_PIXELS = 4;
 
@@ -33,7 +35,7 @@ function section(id: number, contents: readonly number[]): number[] {
 function moduleBytes(): Uint8Array<ArrayBuffer> {
   const body = [0, ...CODE];
   return new Uint8Array([
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...HEAD,
     ...section(1, [1, 0x60, 3, 0x7f, 0x7f, 0x7f, 0]),
     ...section(3, [1, 0]),
     ...section(5, [1, 0, 1]),

@@ -11,6 +11,7 @@ import { type BusAccess, type PciFunctionAccess, PciTransport } from "@virtgpu/c
 import { type V86Gpu, type VirtioGpuOptions, attachVirtioGpu } from "../../src/index.ts";
 import { type V86Cpu, openCpu } from "../../src/internals.ts";
 import { V86Memory } from "../../src/v86-memory.ts";
+import { NO_NETWORK } from "./no-network.ts";
 
 const WASM = createRequire(import.meta.url).resolve("v86/build/v86.wasm");
 /** A page that halts is enough of a BIOS for a machine that is never started. */
@@ -73,7 +74,7 @@ export class BareMachine {
       wasm_path: WASM,
       bios: { buffer: BIOS },
       memory_size: MEMORY_BYTES,
-      net_device: { type: "none" },
+      net_device: NO_NETWORK,
       disable_speaker: true,
       autostart: false,
       ...(state === undefined ? {} : { initial_state: { buffer: state } }),

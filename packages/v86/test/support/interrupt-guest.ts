@@ -10,6 +10,7 @@ import { cached, keyOf } from "../../../lab/src/guests/linux/cache.ts";
 import { debianPackage } from "../../../lab/src/guests/linux/debian-packages.ts";
 import { runProgram } from "../../../lab/src/guests/linux/programs.ts";
 import { type V86Gpu, type VirtioGpuOptions, attachVirtioGpu } from "../../src/index.ts";
+import { NO_NETWORK } from "./no-network.ts";
 
 const SOURCE = String.raw`
 /*
@@ -171,7 +172,7 @@ export async function runInterruptGuest(
     bios: image(join(seabios, "usr/share/seabios/bios-256k.bin")),
     multiboot: image(await program()),
     memory_size: 32 << 20,
-    net_device: { type: "none" },
+    net_device: NO_NETWORK,
     disable_speaker: true,
     autostart: true,
   });

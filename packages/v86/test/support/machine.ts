@@ -6,10 +6,11 @@ import { createRequire } from "node:module";
 import { V86 } from "v86";
 import { type V86GuestFiles, prepareV86Guest, SHELL_PROMPT } from "../../../lab/src/guests/v86/index.ts";
 import { type V86Gpu, type VirtioGpuOptions, attachVirtioGpu } from "../../src/index.ts";
+import { NO_NETWORK } from "./no-network.ts";
 
 const WASM = createRequire(import.meta.url).resolve("v86/build/v86.wasm");
 const MEMORY_BYTES = 128 << 20;
-const BOOT_DEADLINE_MS = 600_000;
+const BOOT_DEADLINE_MS = 2_400_000;
 
 /** How a machine is made. */
 export interface MachineOptions extends VirtioGpuOptions {
@@ -20,8 +21,8 @@ export interface MachineOptions extends VirtioGpuOptions {
   readonly disk?: ArrayBuffer;
   /** A state of v86's to begin with. */
   readonly state?: ArrayBuffer;
-  /** Without the device. */
-  readonly plain?: boolean;
+  /** The disk holds a system that sleeps: nobody waits for a shell. */
+  readonly resumes?: boolean;
   readonly hear?: (text: string) => void;
 }
 
@@ -43,7 +44,7 @@ export class TestMachine {
       cmdline: `${files.commandLine} ${options.arguments ?? ""}`,
       memory_size: MEMORY_BYTES,
       vga_memory_size: 8 << 20,
-      net_device: { type: "none" },
+      net_device: NO_NETWORK,
       disable_speaker: true,
       autostart: true,
       ...(options.disk === undefined ? {} : { hda: { buffer: options.disk } }),
@@ -61,8 +62,8 @@ export class TestMachine {
   static async boot(options: MachineOptions = {}): Promise<TestMachine> {
     const machine = new TestMachine(options, options.files ?? (await prepareV86Guest()));
     await machine.gpu.attached;
-    if (options.state === undefined) await machine.heard(SHELL_PROMPT);
-    else await machine.loaded();
+    if (options.state !== undefined) await machine.loaded();
+    else if (options.resumes !== true) await machine.heard(SHELL_PROMPT);
     return machine;
   }
 

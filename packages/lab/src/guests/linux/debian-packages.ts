@@ -69,14 +69,17 @@ async function update(view: AptView): Promise<unknown> {
   }
 }
 
-function networkError(error: unknown, what: string): GpuError {
+/** What can be done without a network, by what the package is for. */
+const HINTS: Readonly<Record<Pocket, string>> = {
+  release: "; a kernel can be given by --deb FILE, or --kernel FILE --modules FOLDER",
+  backports: "; a kernel can be given by --deb FILE, or --kernel FILE --modules FOLDER",
+  i386: "",
+};
+
+function networkError(error: unknown, what: string, pocket: Pocket): GpuError {
   if (error instanceof GpuError && error.code === "ENODEV") return error;
   const why = error instanceof Error ? error.message.replace(/ \([A-Z]+\)$/, "") : String(error);
-  return new GpuError(
-    "EIO",
-    `${what} could not be fetched (${why}); a kernel can be given by --deb FILE, or --kernel FILE --modules FOLDER`,
-    { cause: error },
-  );
+  return new GpuError("EIO", `${what} could not be fetched (${why})${HINTS[pocket]}`, { cause: error });
 }
 
 /** The package that a meta package stands for, e.g. linux-image-6.1.0-56-cloud-amd64; the name itself where it is none. */
@@ -118,8 +121,8 @@ async function fetchDeb(name: string, pocket: Pocket, folder: string): Promise<s
     const kept = pocket === "release" ? archivedDeb(name) : null;
     if (kept !== null) return kept;
     throw trouble === null
-      ? networkError(error, `the Debian package ${name}`)
-      : networkError(trouble, "Debian's package lists");
+      ? networkError(error, `the Debian package ${name}`, pocket)
+      : networkError(trouble, "Debian's package lists", pocket);
   }
 }
 

@@ -32,7 +32,13 @@ export interface V86GuestFiles {
 export interface V86GuestChoice {
   /** Default: Debian's linux-image-686. */
   readonly kernel?: KernelSource;
+  /** Default: busybox with the kernel's modules, made here. */
+  readonly initrd?: string;
 }
+
+/** Names another kernel, and the folder of its modules, in the environment. */
+const KERNEL_VARIABLE = "VIRTGPU_V86_KERNEL";
+const MODULES_VARIABLE = "VIRTGPU_V86_MODULES";
 
 const DEBIAN_KERNEL: KernelSource = { kind: "debian", package: "linux-image-686", pocket: "i386" };
 
@@ -90,13 +96,33 @@ async function makeInitrd(modulesFolder: string): Promise<string> {
  * can't be fetched, ENODEV where a program is missing, UsageError for files that are not what they should be.
  */
 export async function prepareV86Guest(choice: V86GuestChoice = {}): Promise<V86GuestFiles> {
-  const kernel = await findKernel(choice.kernel ?? DEBIAN_KERNEL);
+  try {
+    return await prepare(choice);
+  } catch (error) {
+    if (!(error instanceof GpuError) || error.code !== "EIO") throw error;
+    throw new GpuError(
+      "EIO",
+      `the guest for v86 can't be made: ${error.message}; another kernel can be named by ` +
+        `${KERNEL_VARIABLE}=<bzImage> and ${MODULES_VARIABLE}=<folder lib/modules/RELEASE>`,
+      { cause: error },
+    );
+  }
+}
+
+function namedKernel(): KernelSource | null {
+  const kernel = process.env[KERNEL_VARIABLE];
+  const modules = process.env[MODULES_VARIABLE];
+  return kernel === undefined || modules === undefined ? null : { kind: "files", kernel, modules };
+}
+
+async function prepare(choice: V86GuestChoice): Promise<V86GuestFiles> {
+  const kernel = await findKernel(choice.kernel ?? namedKernel() ?? DEBIAN_KERNEL);
   const seabios = await debianPackage("seabios", "i386");
   return {
     release: kernel.release,
     bios: join(seabios, "usr/share/seabios/bios-256k.bin"),
     kernel: kernel.image,
-    initrd: await makeInitrd(kernel.modules),
+    initrd: choice.initrd ?? (await makeInitrd(kernel.modules)),
     commandLine: COMMAND_LINE,
   };
 }
