@@ -1,19 +1,20 @@
 /**
  * Every way to sleep with every driver in a Linux guest, to docs/linux-matrix.md:
  *
- *   npm run linux-matrix [-- --shard i/n] [--only TEXT] [--times] [--qemu PATH] [--again]
+ *   npm run linux-matrix [-- --shard i/n] [--only TEXT] [--times [--kernel FILE --modules DIR]] [--qemu PATH] [--again]
  *
  * Cells are kept in .cache/linux-matrix, one file a cell, and are not run twice unless `--again` says so; the table is written
- * of all that are there. Shards on several machines: put their files into one folder.
+ * of all that are there. Shards on several machines: put their files into one folder. With `--kernel` times are taken of that
+ * kernel's own driver besides, left to itself.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { LinuxFlags } from "../src/commands/linux.ts";
 import { type Lived, liveOnce, loadAgentParts } from "../src/commands/linux-one.ts";
 import { makeLinuxPlan } from "../src/commands/linux-plan.ts";
-import { DEBIAN_KERNELS } from "../src/guests/linux/kernel.ts";
+import { DEBIAN_KERNELS, type KernelSource } from "../src/guests/linux/kernel.ts";
 import { judgeSleep } from "../src/scenarios/linux/judge.ts";
 import {
   cellOf,
@@ -39,12 +40,19 @@ const { values } = parseArgs({
     only: { type: "string", default: "" },
     times: { type: "boolean", default: false },
     qemu: { type: "string" },
+    kernel: { type: "string" },
+    modules: { type: "string" },
     again: { type: "boolean", default: false },
   },
 });
 const [, index = 0, count = 0] = (/^(\d{1,4})\/(\d{1,4})$/.exec(values.shard) ?? []).map(Number);
 if (!(index >= 1 && index <= count)) {
   console.error(`linux-matrix: --shard is i/n with 1 <= i <= n, for example 2/4, not ${values.shard}`);
+  process.exit(2);
+}
+
+if ((values.kernel === undefined) !== (values.modules === undefined)) {
+  console.error("linux-matrix: --kernel and --modules go together");
   process.exit(2);
 }
 
@@ -81,8 +89,12 @@ function flagsOf(guest: MatrixGuest, changes: Partial<LinuxFlags>): LinuxFlags {
   };
 }
 
-async function live(guest: MatrixGuest, changes: Partial<LinuxFlags>, plan: Partial<LifePlan> = {}): Promise<Lived> {
-  const planned = makeLinuxPlan(flagsOf(guest, changes), DEBIAN_KERNELS[guest.kernel], agent);
+async function live(
+  guest: MatrixGuest & { readonly source?: KernelSource },
+  changes: Partial<LinuxFlags>,
+  plan: Partial<LifePlan> = {},
+): Promise<Lived> {
+  const planned = makeLinuxPlan(flagsOf(guest, changes), guest.source ?? DEBIAN_KERNELS[guest.kernel], agent);
   // What nobody answers within half a minute is not answered at all.
   const limits = { ...planned.plan.limits, call: 30_000 };
   return liveOnce({ ...planned, plan: { ...planned.plan, limits, ...plan } }, watcher, controller.signal);
@@ -124,11 +136,21 @@ const TIMED: readonly { readonly name: string; readonly offscreen: LifePlan["off
   { name: "16 of 1080p", offscreen: { count: 16, width: 1920, height: 1080 } },
 ];
 
-/** Both on the kernel that has both drivers; one on its smallest kernel besides. */
-const TIMED_GUESTS: readonly MatrixGuest[] = [
+/** Both on the kernel that has both drivers, and the one that is given. */
+const TIMED_GUESTS: readonly (MatrixGuest & { readonly source?: KernelSource })[] = [
   { name: "ours, uio", driver: "virtgpu", way: "uio", kernel: "generic", remedy: false },
   { name: "kernel 6.1, unbound for the sleep", driver: "kernel", way: "uio", kernel: "generic", remedy: true },
+  ...givenKernel(),
 ];
+
+function givenKernel(): readonly (MatrixGuest & { readonly source: KernelSource })[] {
+  const { kernel, modules } = values;
+  if (kernel === undefined || modules === undefined) return [];
+  const source = { kind: "files", kernel: resolve(kernel), modules: resolve(modules) } as const;
+  return [
+    { name: "the kernel that was given", driver: "kernel", way: "uio", kernel: "generic", remedy: false, source },
+  ];
+}
 
 async function runTimes(): Promise<void> {
   for (const { name, offscreen } of TIMED) {
