@@ -24,6 +24,8 @@ interface EventWaiter {
 
 /** Most events that are remembered. */
 const EVENTS_KEPT = 1000;
+/** Most characters of a line. */
+const LINE_MAX = 32 << 20;
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -38,7 +40,8 @@ export class QmpClient {
   readonly #waiters = new Set<EventWaiter>();
   readonly #events: QmpEvent[] = [];
   #nextId = 1;
-  #text = "";
+  #parts: string[] = [];
+  #length = 0;
   #greeting: { resolve(): void; reject(error: GpuError): void } | null = null;
   #ended: GpuError | null = null;
 
@@ -100,12 +103,25 @@ export class QmpClient {
   }
 
   #take(chunk: string): void {
-    const lines = (this.#text + chunk).split("\n");
-    this.#text = lines.pop() ?? "";
+    const lines = chunk.split("\n");
+    const rest = lines.pop() ?? "";
     for (const line of lines) {
-      const message = parseLine(line);
+      this.#keep(line);
+      const message = parseLine(this.#parts.join(""));
+      this.#parts = [];
+      this.#length = 0;
       if (message !== null) this.#dispatch(message);
     }
+    this.#keep(rest);
+  }
+
+  #keep(part: string): void {
+    if (this.#ended !== null) return;
+    this.#length += part.length;
+    if (this.#length > LINE_MAX) {
+      this.#parts = [];
+      this.close(`it said a line of more than ${LINE_MAX} characters`);
+    } else if (part !== "") this.#parts.push(part);
   }
 
   #dispatch(message: Record<string, unknown>): void {

@@ -29,6 +29,12 @@ const ENCODING_CURSOR = -239;
 const ENCODING_EXTENDED_DESKTOP_SIZE = -308;
 const ENCODINGS = [ENCODING_RAW, ENCODING_CURSOR, ENCODING_DESKTOP_SIZE, ENCODING_EXTENDED_DESKTOP_SIZE] as const;
 const BYTES_PER_PIXEL = 4;
+/** Bounds of what a server may have us keep: a picture's sides and pixels, a cursor's sides, bytes of a text, rectangles. */
+const SIDE_MAX = 16_384;
+const PIXELS_MAX = 64 << 20;
+const CURSOR_SIDE_MAX = 1024;
+const TEXT_BYTES_MAX = 1 << 20;
+const RECTANGLES_KEPT = 10_000;
 
 /** Bytes in, exact counts out, in order. */
 class ByteStream {
@@ -106,7 +112,7 @@ export class RfbClient {
     return client;
   }
 
-  /** Rectangles of pixels received so far, oldest first. Empty it by assigning `length = 0`. */
+  /** Rectangles of pixels received so far (the last 10,000), oldest first. Empty it by assigning `length = 0`. */
   get rectangles(): RfbRectangle[] {
     return this.#rectangles;
   }
@@ -188,7 +194,7 @@ export class RfbClient {
     this.#socket.write(Uint8Array.of(1));
     const init = await this.#stream.take(24);
     this.#resize(init.readUInt16BE(0), init.readUInt16BE(2));
-    await this.#stream.take(init.readUInt32BE(20));
+    await this.#skipText(init.readUInt32BE(20));
   }
 
   /** Little-endian pixels of 32 bits, blue in the lowest byte. */
@@ -217,7 +223,7 @@ export class RfbClient {
     const kind = (await this.#stream.take(1)).readUInt8();
     if (kind === 2) return;
     if (kind === 3) {
-      await this.#stream.take((await this.#stream.take(7)).readUInt32BE(3));
+      await this.#skipText((await this.#stream.take(7)).readUInt32BE(3));
       return;
     }
     if (kind !== 0) throw new GpuError("EPROTO", `the VNC server sent a message of kind ${kind}`);
@@ -226,6 +232,11 @@ export class RfbClient {
     this.#updates += 1;
     this.#announce();
     this.requestUpdate(true);
+  }
+
+  async #skipText(byteLength: number): Promise<void> {
+    if (byteLength > TEXT_BYTES_MAX) throw new GpuError("EPROTO", `the VNC server has a text of ${byteLength} bytes`);
+    await this.#stream.take(byteLength);
   }
 
   async #takeRectangle(): Promise<void> {
@@ -238,6 +249,7 @@ export class RfbClient {
     };
     switch (head.readInt32BE(8)) {
       case ENCODING_RAW:
+        this.#checkPlace(place);
         this.#paint(place, await this.#stream.take(place.width * place.height * BYTES_PER_PIXEL));
         return;
       case ENCODING_CURSOR:
@@ -256,6 +268,9 @@ export class RfbClient {
   }
 
   async #takeCursor({ x, y, width, height }: RfbRectangle): Promise<void> {
+    if (width > CURSOR_SIDE_MAX || height > CURSOR_SIDE_MAX) {
+      throw new GpuError("EPROTO", `the VNC server has a cursor of ${width}x${height} pixels`);
+    }
     const pixels = await this.#stream.take(width * height * BYTES_PER_PIXEL);
     const rowBytes = Math.ceil(width / 8);
     const bits = await this.#stream.take(rowBytes * height);
@@ -268,20 +283,27 @@ export class RfbClient {
     this.#cursor = { width, height, hotX: x, hotY: y, rgb: toRgb(pixels), mask };
   }
 
-  #paint(place: RfbRectangle, bytes: Buffer): void {
-    if (place.x + place.width > this.#width || place.y + place.height > this.#height) {
+  #checkPlace({ x, y, width, height }: RfbRectangle): void {
+    if (x + width > this.#width || y + height > this.#height) {
       throw new GpuError("EPROTO", "the VNC server painted outside its picture");
     }
+  }
+
+  #paint(place: RfbRectangle, bytes: Buffer): void {
     const rowBytes = place.width * BYTES_PER_PIXEL;
     for (let row = 0; row < place.height; row += 1) {
       const target = ((place.y + row) * this.#width + place.x) * BYTES_PER_PIXEL;
       this.#pixels.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), target);
     }
     this.#rectangles.push(place);
+    if (this.#rectangles.length > RECTANGLES_KEPT) this.#rectangles.shift();
   }
 
   #resize(width: number, height: number): void {
     if (width === this.#width && height === this.#height) return;
+    if (width > SIDE_MAX || height > SIDE_MAX || width * height > PIXELS_MAX) {
+      throw new GpuError("EPROTO", `the VNC server has a picture of ${width}x${height} pixels`);
+    }
     this.#width = width;
     this.#height = height;
     this.#pixels = new Uint8Array(width * height * BYTES_PER_PIXEL);
