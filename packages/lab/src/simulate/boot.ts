@@ -22,7 +22,9 @@ import type { Aside, HostPlan } from "./schedule.ts";
 
 /** Twice what a driver and all buffers take. */
 const RAM_BYTES = 192 * PAGE_BYTES;
-const BOOT_BYTES = PAGE_BYTES;
+/** A boot kernel's driver, with a small picture. */
+const BOOT_BYTES = 17 * PAGE_BYTES;
+const BOOT_PICTURE = { scanoutId: 0, width: 16, height: 16, colour: 0x00c0ffee } as const;
 const QUEUE_SIZE = 32;
 
 /** Something that was asked of the driver, and not yet answered. */
@@ -74,7 +76,8 @@ export class Boot {
       clock: guest.clock,
       seed: guest.random.nextU32(),
       ramBytes: RAM_BYTES,
-      bootBytes: BOOT_BYTES,
+      bootBytes: plan.bootDriver ? BOOT_BYTES : PAGE_BYTES,
+      iommu: plan.iommu,
       image: image?.ram,
       label: `machine${guest.index}`,
       transport: plan.transport,
@@ -106,6 +109,20 @@ export class Boot {
   #use(gpu: VirtioGpu): void {
     this.gpu = gpu;
     gpu.register(this.system);
+  }
+
+  /** The boot kernel shows its own picture, in a resource whose id is one of ours too, and goes without tidying up. */
+  async bootUp(): Promise<void> {
+    const { guest, sim } = this;
+    guest.hasStrangers ||= guest.host.keeps;
+    try {
+      const driver = await sim.startBootDriver();
+      await driver.lightUp({ ...BOOT_PICTURE, resourceId: guest.random.between(1, 6) });
+    } catch (error) {
+      // The host may be gone, or hang: then there is nothing to see.
+      if (!(error instanceof GpuError)) throw error;
+      demand(guest.isFaulty || this.isOver, `the boot kernel's driver does not start: ${error.message}`);
+    }
   }
 
   /** A driver from an image, with the buffers of the user who was in it. */

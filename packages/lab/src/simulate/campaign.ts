@@ -78,36 +78,71 @@ export interface CampaignOptions {
   /** Failures after which a worker stops. */
   readonly failuresMax: number;
   readonly onProgress: (done: number) => void;
+  /** Ends it: what is under way is given up. */
+  readonly signal?: AbortSignal;
+  /** What a thread runs. Default: the module beside this one. */
+  readonly worker?: URL;
+}
+
+/** A thread of a campaign ended by itself: a mistake of the simulator's, or too little memory. */
+export class WorkerEnded extends Error {
+  override readonly name: string = "WorkerEnded";
 }
 
 /** Seeds that a worker is given at a time. */
 const BATCH = 20;
+const WORKER = new URL("./worker.js", import.meta.url);
 
-/** Runs a campaign on a pool of workers. */
+/** Runs a campaign on a pool of workers. Rejects with WorkerEnded, or with the signal's reason. */
 export async function runCampaign(plan: CampaignPlan, options: CampaignOptions): Promise<CampaignResult> {
   const seeds = [...seedsOf(plan)];
   const started = performance.now();
   const parts: SeedsResult[] = [];
   let done = 0;
-  const work = async (): Promise<void> => {
-    const worker = new Worker(new URL("./worker.js", import.meta.url));
-    try {
-      for (let failures = 0; failures < options.failuresMax; ) {
-        const batch = seeds.splice(0, BATCH);
-        if (batch.length === 0) return;
-        const part = await ask(worker, batch, options.failuresMax);
-        failures += part.failures.length;
-        parts.push(part);
-        done += part.schedules;
-        options.onProgress(done);
-      }
-    } finally {
-      await worker.terminate();
-    }
+  const onPart = (part: SeedsResult): void => {
+    parts.push(part);
+    done += part.schedules;
+    options.onProgress(done);
   };
-  await Promise.all(Array.from({ length: options.workers }, work));
+  // The first that fails ends all.
+  const end = new AbortController();
+  const signal = options.signal === undefined ? end.signal : AbortSignal.any([end.signal, options.signal]);
+  const work = (): Promise<void> => workOff(seeds, { ...options, signal }, onPart);
+  try {
+    await Promise.all(Array.from({ length: options.workers }, work));
+  } catch (error) {
+    end.abort(error);
+    throw error;
+  }
   const seconds = (performance.now() - started) / 1000;
   return { version: 1, plan, seconds, ...sum(parts) };
+}
+
+/** One worker's part of `seeds`, from which it takes until there are none. */
+async function workOff(
+  seeds: number[],
+  { failuresMax, worker: url = WORKER, signal }: CampaignOptions & { readonly signal: AbortSignal },
+  onPart: (part: SeedsResult) => void,
+): Promise<void> {
+  const worker = new Worker(url);
+  const end = (): void => void worker.terminate();
+  signal.addEventListener("abort", end);
+  try {
+    for (let failures = 0; failures < failuresMax; ) {
+      signal.throwIfAborted();
+      const batch = seeds.splice(0, BATCH);
+      if (batch.length === 0) return;
+      const part = await ask(worker, batch, failuresMax);
+      failures += part.failures.length;
+      onPart(part);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", end);
+    await worker.terminate();
+  }
 }
 
 function ask(worker: Worker, seeds: readonly number[], failuresMax: number): Promise<SeedsResult> {
@@ -123,9 +158,10 @@ function ask(worker: Worker, seeds: readonly number[], failuresMax: number): Pro
     };
     const onError = (error: unknown): void => {
       stop();
-      reject(error instanceof Error ? error : new Error(String(error)));
+      const why = error instanceof Error ? `: ${error.message}` : "";
+      reject(new WorkerEnded(`a worker ended within the seeds ${seeds.join(", ")}${why}`, { cause: error }));
     };
-    const onExit = (): void => onError(new Error(`a worker ended within the seeds ${seeds.join(", ")}`));
+    const onExit = (): void => onError(null);
     worker.on("message", onMessage);
     worker.on("error", onError);
     worker.on("exit", onExit);

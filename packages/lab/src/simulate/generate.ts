@@ -78,8 +78,12 @@ function machinePlan(random: SeededRandom, isTarget: boolean): MachinePlan {
   const transport = random.pick(["loopback", "loopback", "pci", "mmio"] as const);
   const all = isTarget ? { blob: true, edid: true, uuid: true, keeps: false } : {};
   const host = { ...hostPlan(random), memoryBytes: null, ...all };
+  const iommu = random.chance(0.25);
   return {
     transport,
+    iommu,
+    // It knows no IOMMU.
+    bootDriver: !iommu && random.chance(0.4),
     packed: random.chance(0.4),
     suspend: random.chance(0.5),
     noSoftReset: random.chance(0.3),

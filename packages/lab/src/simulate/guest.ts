@@ -13,17 +13,19 @@ import { SimDisk } from "./disk.ts";
 import { demand, SimulationFailure } from "./failure.ts";
 import { type FoundImage, takeImage } from "./image.ts";
 import { judgeReports } from "./judge.ts";
-import { MachineModel } from "./model.ts";
+import { isShort, MachineModel } from "./model.ts";
 import { type Deed, type HostPlan, type MachinePlan, OUTPUTS, type SleepWay } from "./schedule.ts";
 
 /** How long a machine stays off after a hibernation, in milliseconds. */
 const OFF_MS = 30;
 
-/** Refused against the truth, these leave something on the host of which nobody can know. */
+/** Refused, these may leave something on the host of which nobody can know; a cursor's commands have no replies at all. */
 const KEEPS_WHAT_IT_DENIES: ReadonlySet<number> = new Set([
   GpuCommand.RESOURCE_CREATE_2D,
   GpuCommand.RESOURCE_CREATE_BLOB,
   GpuCommand.RESOURCE_UNREF,
+  GpuCommand.UPDATE_CURSOR,
+  GpuCommand.MOVE_CURSOR,
 ]);
 
 /** What a guest is made of. */
@@ -65,6 +67,8 @@ export class Guest {
   mayFindPast: boolean = false;
   /** The host may still have what was freed, for it keeps things over a reset. */
   hasStrangers: boolean = false;
+  /** The host had no room for all images: any may be missing until it is used again. */
+  isShort: boolean = false;
   /** The host forgot what it had, and nothing says so. */
   hasForgotten: boolean = false;
   readonly #fail: (error: unknown) => void;
@@ -125,6 +129,7 @@ export class Guest {
     try {
       this.coverage.note("event", deed.op, this.phase);
       perform(this, deed);
+      this.noteRoom();
     } catch (error) {
       this.fail(error);
     }
@@ -142,6 +147,12 @@ export class Guest {
     this.isFaulty = false;
     this.wasReset = false;
     this.hasForgotten = false;
+    this.isShort = false;
+  }
+
+  /** Looks whether the host has room for all that there is. */
+  noteRoom(): void {
+    this.isShort ||= isShort(this.host, this.model);
   }
 
   /** Whether the host refuses things for what it is, not for what happened. */
@@ -202,6 +213,8 @@ export class Guest {
     const boot = new Boot(this, mount, model === undefined ? null : found);
     this.boot = boot;
     this.hasStrangers = false;
+    this.isShort = false;
+    this.noteRoom();
     this.disturb("sleep");
     if (found === null || isPast) await this.#probe(boot);
     else await this.#resume(boot, found);
@@ -242,6 +255,8 @@ export class Guest {
   }
 
   async #resume(boot: Boot, image: FoundImage): Promise<void> {
+    if (this.plan.bootDriver) await boot.bootUp();
+    if (boot.isOver) return;
     boot.load(image);
     await boot.operate((system) => system.continueFromImage({ throughFirmware: true }));
   }

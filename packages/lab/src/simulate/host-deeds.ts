@@ -161,6 +161,7 @@ export function startHost(guest: Guest, boot: Boot): void {
   guest.disturb("fault");
   guest.hasForgotten = true;
   guest.host = guest.nextHost;
+  guest.noteRoom();
   host.powerOn(deviceOf(guest.host, guest.random.fork("uuids")));
 }
 

@@ -11,7 +11,7 @@ import { cursorPicture, differentPixels, pictureDifference } from "../scenarios/
 import type { Boot } from "./boot.ts";
 import { demand } from "./failure.ts";
 import type { Guest } from "./guest.ts";
-import { isBeyond, isShort, type ModelBuffer, type ModelOutput } from "./model.ts";
+import { isBeyond, type ModelBuffer, type ModelOutput } from "./model.ts";
 
 /** What a driver may take beside its objects, in bytes: rings, slots, an arena for large commands. */
 const DRIVER_BYTES_MAX = 640 * 1024;
@@ -54,7 +54,7 @@ export function inspect(guest: Guest): void {
 
 /** Whether a host's side of a buffer is open: it may be missing there. */
 function isOpen(guest: Guest, buffer: ModelBuffer): boolean {
-  return isShort(guest.host, guest.model) || buffer.lending === "away" || isBeyond(guest.host, buffer);
+  return guest.isShort || buffer.lending === "away" || isBeyond(guest.host, buffer);
 }
 
 function inspectBuffer(guest: Guest, boot: Boot, buffer: ModelBuffer, held: Map<number, SavedResource>): void {

@@ -5,7 +5,7 @@
 import type { DeviceReport } from "@virtgpu/core/sleep";
 import { demand } from "./failure.ts";
 import type { Guest } from "./guest.ts";
-import { isBeyond, isShort, type ModelBuffer } from "./model.ts";
+import { isBeyond, type ModelBuffer } from "./model.ts";
 
 /** Throws SimulationFailure where the last report of a machine's driver is not the truth. */
 export function judgeReports(guest: Guest, reports: readonly DeviceReport[]): void {
@@ -33,11 +33,12 @@ export function judgeReports(guest: Guest, reports: readonly DeviceReport[]): vo
 }
 
 /** Outputs and cursors. */
-function judgeViewers({ host, model }: Guest, lost: Map<string, string>): void {
+function judgeViewers(guest: Guest, lost: Map<string, string>): void {
+  const { host, model } = guest;
   const canShow = (output: number, key: string): boolean | null => {
     const buffer = model.buffers.get(key);
     if (output >= host.outputs.length || buffer === undefined || isBeyond(host, buffer)) return false;
-    return isShort(host, model) || buffer.lending === "away" || buffer.isPending ? null : true;
+    return guest.isShort || buffer.lending === "away" || buffer.isPending ? null : true;
   };
   const judge = (name: string, output: number, key: string | null): void => {
     const reason = lost.get(name);
@@ -58,7 +59,7 @@ function isOfThePast({ model }: Guest, object: string): boolean {
 }
 
 function isExcused(guest: Guest, buffer: ModelBuffer): boolean {
-  return isShort(guest.host, guest.model) || buffer.lending === "away" || buffer.isPending;
+  return guest.isShort || buffer.lending === "away" || buffer.isPending;
 }
 
 function idName({ boot }: Guest, key: string): string | null {

@@ -9,7 +9,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { UsageError } from "../usage-error.ts";
-import { type CampaignResult, mergeResults, parseResult, runCampaign, type Shard } from "./campaign.ts";
+import { type CampaignResult, mergeResults, parseResult, runCampaign, type Shard, WorkerEnded } from "./campaign.ts";
 import { Coverage } from "./coverage.ts";
 import { generateSchedule } from "./generate.ts";
 import { describeEvent } from "./schedule.ts";
@@ -21,6 +21,10 @@ const FAILURES_MAX = 5;
 const SHRINK_RUNS = 1500;
 /** Failing seeds that are made short. */
 const SHRUNK_MAX = 3;
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
+/** Somebody ended the campaign. */
+class Interrupted extends Error {}
 
 function wholeNumber(text: string, name: string, min: number): number {
   const value = Number(text);
@@ -49,6 +53,14 @@ function readResult(path: string): CampaignResult {
   const result = parseResult(value);
   if (result === null) throw new UsageError(`${path} is no result of the simulator`);
   return result;
+}
+
+function writeResult(path: string, result: CampaignResult): void {
+  try {
+    writeFileSync(path, `${JSON.stringify(result)}\n`);
+  } catch (error) {
+    throw new UsageError(`${path} can't be written: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 function merge(paths: readonly string[]): CampaignResult {
@@ -100,7 +112,7 @@ async function main(): Promise<number> {
   });
   if (!values.merge && positionals.length > 0) throw new UsageError(`"${positionals[0]}" is no option`);
   const result = values.merge ? merge(positionals) : await campaign(values);
-  if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(result)}\n`);
+  if (values.out !== undefined) writeResult(values.out, result);
   await report(result);
   return result.failures.length === 0 && !leftOut(result) ? 0 : 1;
 }
@@ -125,14 +137,29 @@ async function campaign(values: CampaignArguments): Promise<CampaignResult> {
     told = done;
     console.log(`${done} schedules`);
   };
-  return runCampaign({ seed, runs, shard }, { workers, failuresMax: FAILURES_MAX, onProgress });
+  const interrupt = new AbortController();
+  const onSignal = (): void => interrupt.abort(new Interrupted("interrupted"));
+  for (const signal of SIGNALS) process.once(signal, onSignal);
+  try {
+    const options = { workers, failuresMax: FAILURES_MAX, onProgress, signal: interrupt.signal };
+    return await runCampaign({ seed, runs, shard }, options);
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  }
+}
+
+/** How the command ends where it can't do what it should: with a sentence, and this exit code. */
+function exitCodeOf(error: unknown): number | null {
+  if (error instanceof UsageError || (error instanceof TypeError && "code" in error)) return 2;
+  if (error instanceof WorkerEnded) return 3;
+  return error instanceof Interrupted ? 130 : null;
 }
 
 try {
   process.exitCode = await main();
 } catch (error) {
-  const isUsage = error instanceof UsageError || (error instanceof TypeError && "code" in error);
-  if (!isUsage) throw error;
+  const exitCode = exitCodeOf(error);
+  if (exitCode === null || !(error instanceof Error)) throw error;
   console.error(`simulate: ${error.message}`);
-  process.exitCode = 2;
+  process.exitCode = exitCode;
 }

@@ -8,7 +8,7 @@ import { demand } from "./failure.ts";
 import type { Guest } from "./guest.ts";
 import { resumeHost, startHost } from "./host-deeds.ts";
 import { inspect } from "./inspect.ts";
-import { isBeyond, isShort } from "./model.ts";
+import { isBeyond } from "./model.ts";
 
 /** Longer than any one deadline of the driver. */
 const DEADLINE_MS = 12_000;
@@ -46,6 +46,7 @@ export async function quiet(guest: Guest, clock: VirtualClock, check: () => void
   check();
   inspect(guest);
   guest.calm();
+  guest.noteRoom();
 }
 
 type Until = (condition: () => boolean, sentence: () => string) => Promise<void>;
@@ -126,7 +127,7 @@ async function mend(guest: Guest, boot: Boot, until: Until): Promise<void> {
 function useAll(guest: Guest, boot: Boot): void {
   const { gpu } = boot;
   const { model, host } = guest;
-  const isAll = guest.isFaulty;
+  const isAll = guest.isFaulty || guest.isShort;
   for (const [key, buffer] of model.buffers) {
     const handle = boot.handles.get(key);
     if (handle === undefined || isBeyond(host, buffer) || (!isAll && buffer.stale === null)) continue;
@@ -135,7 +136,7 @@ function useAll(guest: Guest, boot: Boot): void {
       ok: () => {
         if (buffer.paintings === paintings) buffer.stale = null;
       },
-      forgives: () => isShort(host, model),
+      forgives: () => guest.isShort,
     });
   }
   if (!isAll) return;
@@ -146,10 +147,10 @@ function useAll(guest: Guest, boot: Boot): void {
     const output = gpu?.output(index);
     if (output === undefined || (buffer !== undefined && isBeyond(host, buffer))) return;
     const work = handle === undefined || shown === null ? output.disable() : output.show(handle, shown.rect);
-    boot.track(`output ${index} once more`, work, { forgives: () => isShort(host, model) });
+    boot.track(`output ${index} once more`, work, { forgives: () => guest.isShort });
   });
   model.cursors.slice(0, last).forEach(({ x, y }, index) => {
     const work = gpu?.output(index).cursor.move(x, y);
-    if (work !== undefined) boot.track(`cursor ${index} once more`, work, { forgives: () => isShort(host, model) });
+    if (work !== undefined) boot.track(`cursor ${index} once more`, work, { forgives: () => guest.isShort });
   });
 }

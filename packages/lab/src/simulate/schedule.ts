@@ -37,6 +37,10 @@ export interface MachinePlan {
   readonly suspend: boolean;
   readonly noSoftReset: boolean;
   readonly polled: boolean;
+  /** Between device and memory. */
+  readonly iommu: boolean;
+  /** Before an image's driver comes back, the boot kernel's uses the device, and leaves it as it is. */
+  readonly bootDriver: boolean;
   readonly host: HostPlan;
 }
 
