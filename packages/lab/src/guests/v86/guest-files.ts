@@ -10,7 +10,7 @@ import { cached, keyOf } from "../linux/cache.ts";
 import { type CpioMember, writeCpio } from "../linux/cpio.ts";
 import { debianPackage } from "../linux/debian-packages.ts";
 import { findKernel, type KernelSource } from "../linux/kernel.ts";
-import { collectModules } from "../linux/modules.ts";
+import { collectModules, type KernelModule } from "../linux/modules.ts";
 import { GREETING, INIT_SCRIPT } from "./init-script.ts";
 import { kmsProgram } from "./kms-program.ts";
 
@@ -47,12 +47,21 @@ const COMMAND_LINE = "console=ttyS0 quiet loglevel=4 tsc=reliable mitigations=of
 
 const MODULES = ["virtio_pci", "virtio_gpu"] as const;
 /** A disk, for hibernation; a kernel may have its driver built in under another name. */
-const OPTIONAL_MODULES = ["ata_piix", "sd_mod"] as const;
+const DISK_MODULES = ["ata_piix", "sd_mod"] as const;
+/** v86's VGA, for comparison. */
+const VGA_MODULES = ["bochs"] as const;
 
 const COMMANDS =
   "sh mount hostname cat echo insmod getty login setsid cttyhack sleep mkswap swapon poweroff reboot dmesg ls dd sync od";
 
-function members(busybox: Buffer, kms: Buffer, modules: readonly { name: string; bytes: Buffer }[]): CpioMember[] {
+/** Modules by the display that is to be driven, in the order to load them in. */
+interface ModuleLists {
+  readonly gpu: readonly KernelModule[];
+  readonly vga: readonly KernelModule[];
+}
+
+function members(busybox: Buffer, kms: Buffer, lists: ModuleLists): CpioMember[] {
+  const files = new Map([...lists.gpu, ...lists.vga].map(({ name, bytes }) => [name, bytes]));
   const text = (path: string, contents: string, executable = false): CpioMember => ({
     kind: "file",
     path,
@@ -70,20 +79,23 @@ function members(busybox: Buffer, kms: Buffer, modules: readonly { name: string;
     text("etc/issue", `${GREETING}, Linux \\r on \\l\n\n`),
     text("etc/passwd", "root::0:0:root:/root:/bin/sh\n"),
     text("etc/group", "root:x:0:\n"),
-    text("modules/list", modules.map(({ name }) => `${name}\n`).join("")),
-    ...modules.map(({ name, bytes }): CpioMember => ({ kind: "file", path: `modules/${name}.ko`, bytes })),
+    ...(["gpu", "vga"] as const).map((list) =>
+      text(`modules/${list}`, lists[list].map(({ name }) => `${name}\n`).join("")),
+    ),
+    ...Array.from(files, ([name, bytes]): CpioMember => ({ kind: "file", path: `modules/${name}.ko`, bytes })),
   ];
 }
 
 /** The archive as the kernel takes it. */
 async function makeInitrd(modulesFolder: string): Promise<string> {
-  const { modules, missing } = await collectModules(modulesFolder, [...OPTIONAL_MODULES, ...MODULES]);
-  const lacking = missing.filter((name) => !OPTIONAL_MODULES.some((optional) => optional === name));
+  const gpu = await collectModules(modulesFolder, [...DISK_MODULES, ...MODULES]);
+  const vga = await collectModules(modulesFolder, [...DISK_MODULES, ...VGA_MODULES]);
+  const lacking = gpu.missing.filter((name) => !DISK_MODULES.some((optional) => optional === name));
   if (lacking.length > 0) {
     throw new GpuError("ENOENT", `the kernel has no module ${lacking.join(", ")} (in ${modulesFolder})`);
   }
   const busybox = readFileSync(join(await debianPackage("busybox-static", "i386"), "bin/busybox"));
-  const archive = writeCpio(members(busybox, await kmsProgram(), modules));
+  const archive = writeCpio(members(busybox, await kmsProgram(), { gpu: gpu.modules, vga: vga.modules }));
   return cached("initramfs", `v86-${keyOf(archive)}.cpio.gz`, async (work) => {
     const path = join(work, "initramfs");
     writeFileSync(path, gzipSync(archive, { level: 6 }));

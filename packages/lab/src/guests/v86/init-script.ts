@@ -1,6 +1,7 @@
 /**
  * The first process of the small 32-bit Linux in v86: a script for busybox. A login on the screen's text console, a shell on
- * the serial port. With a disk it hibernates there, and resumes from it.
+ * the serial port. With a disk it hibernates there, and resumes from it. `display=vga` on the kernel's command line drives
+ * v86's own VGA instead of the virtio-gpu.
  */
 
 /** What the shell on the serial port says when it is ready. */
@@ -24,9 +25,10 @@ if [ -b /dev/sda ]; then
   swapon /dev/sda
 fi
 
+# The kernel hands on what it does not know of its command line.
 while read -r name; do
   insmod "/modules/$name.ko" || echo "the module $name could not be loaded"
-done </modules/list
+done <"/modules/\${display:-gpu}"
 
 (while :; do setsid getty 38400 tty1 linux; sleep 1; done) </dev/null >/dev/null 2>&1 &
 while :; do setsid cttyhack sh </dev/ttyS0 >/dev/ttyS0 2>&1; done
