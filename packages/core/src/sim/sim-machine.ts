@@ -57,6 +57,8 @@ export interface SimMachineOptions extends Omit<SimHostOptions, "clock" | "memor
 }
 
 const RAM_BYTES_DEFAULT = 32 << 20;
+/** Pages that a simulated IOMMU maps at once, at least. */
+const IOMMU_PAGES_MIN = 1024;
 /** Behind the driver's memory lies some that is the boot driver's. */
 const BOOT_BYTES_DEFAULT = 8 << 20;
 
@@ -209,7 +211,8 @@ export class SimMachine {
 
   #makeDma(): { readonly map: SessionDmaMap; readonly seen: GuestMemory } {
     if (this.#options.iommu !== true) return { map: new PhysicalDmaMap(this.frames), seen: this.ram };
-    const map = new IommuDmaMap(this.frames);
+    // A small machine has a small one: there are many such machines.
+    const map = new IommuDmaMap(this.frames, { pagesMax: Math.max(IOMMU_PAGES_MIN, this.#ramBytes / PAGE_BYTES) });
     return { map, seen: new IommuGuestMemory(this.ram, map) };
   }
 }

@@ -52,8 +52,8 @@ export function generateSchedule(seed: number): Schedule {
   while (events.length < EVENTS_MIN || sleeps < SLEEPS_MIN) {
     const machine = random.below(MACHINES);
     const roll = random.below(100);
-    if (roll < 55) events.push(...day(random, machine));
-    else if (roll < 78) {
+    if (roll < 62) events.push(...day(random, machine));
+    else if (roll < 77) {
       events.push(...night(random, machine));
       sleeps += 1;
     } else events.push(...trouble(random, machine));
@@ -112,9 +112,9 @@ function opening(random: SeededRandom, machine: number): readonly SimEvent[] {
 /** Some use of the machine. */
 function day(random: SeededRandom, machine: number): readonly SimEvent[] {
   const events: SimEvent[] = [];
-  const count = random.between(2, 10);
+  const count = random.between(3, 14);
   for (let index = 0; index < count; index += 1) events.push({ machine, deed: activity(random), pause: pause(random) });
-  if (random.chance(0.35)) events.push({ machine, deed: { op: "check" }, pause: settle });
+  if (random.chance(0.25)) events.push({ machine, deed: { op: "check" }, pause: settle });
   return events;
 }
 
@@ -148,7 +148,7 @@ function trouble(random: SeededRandom, machine: number): readonly SimEvent[] {
     const deed = random.chance(0.4) ? mishap(random) : activity(random);
     events.push({ machine, deed, pause: pause(random) });
   }
-  if (random.chance(0.5)) events.push({ machine, deed: { op: "check" }, pause: settle });
+  if (random.chance(0.4)) events.push({ machine, deed: { op: "check" }, pause: settle });
   return events;
 }
 
