@@ -69,8 +69,8 @@ export interface MatrixLife {
 const WAYS_A_LIFE = 5;
 
 /**
- * Lives for these rows of a guest: ways that come through share one, the ACPI S3 last (QEMU's q35 reaches no S4 behind it), a
- * hybrid sleep, two images, and cases have their own. A driver that is lost by most of them has a life for each.
+ * Lives for these rows of a guest: ways that come through share one, the ACPI S3 last (QEMU's q35 reaches no S4 behind it),
+ * those that leave something behind and cases have their own. A driver that is lost by most of them has a life for each.
  */
 export function planLives(guest: MatrixGuest, rows: readonly string[]): readonly MatrixLife[] {
   const ways = rows.filter(isSleepWay);
@@ -90,8 +90,11 @@ export function planLives(guest: MatrixGuest, rows: readonly string[]): readonly
   ];
 }
 
-/** A hybrid sleep may be the last of a q35, and two images of one disk leave nothing of it to others. */
-const ALONE: readonly SleepWay[] = ["hybrid", "uswsusp-twice"];
+/**
+ * A hybrid sleep may be the last of a q35, two images of one disk leave nothing of it to others, and a test_resume that the
+ * kernel breaks off leaves swap space taken, so that no later swapoff(2) ends (Linux 6.1, kernel/power/hibernate.c).
+ */
+const ALONE: readonly SleepWay[] = ["hybrid", "uswsusp-twice", "test-resume"];
 
 function inLives(ways: readonly SleepWay[]): readonly (readonly SleepWay[])[] {
   return Array.from({ length: Math.ceil(ways.length / WAYS_A_LIFE) }, (_, at) => {

@@ -3,9 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { loadSys } from "../../native/index.ts";
 import { linesOf } from "../kernel-log.ts";
+import type { SleepWay } from "../protocol.ts";
 import { ImageDisk, type StoredImage } from "./image-disk.ts";
 import { enterState } from "./power-state.ts";
+import { Sleeper } from "./sleeper.ts";
 import { markAsSwap } from "./swaps.ts";
 import { sleepPlans } from "./ways.ts";
 
@@ -132,6 +135,21 @@ describe("a swap disk that a failed test has marked as an image", () => {
       bytes.write(after, 4086, "latin1");
       expect(readFileSync(path).equals(bytes)).toBe(true);
     }
+  });
+});
+
+describe("a test_resume that the kernel broke off", () => {
+  it("leaves swap space taken: what has to switch it off is refused, and does not hang", async () => {
+    writeFileSync(join(folder, "disk"), "[platform]");
+    // A kernel that refuses.
+    mkdirSync(join(folder, "state"));
+    const swaps = async (): Promise<readonly string[]> => [];
+    const sleeper = new Sleeper({ sys: loadSys(), gpus: [], say: () => {}, port: "/dev/null", power: folder, swaps });
+    const sleep = async (way: SleepWay): Promise<string | null> => (await sleeper.sleep(way, async () => {})).error;
+    expect(await sleep("abort-image")).toBe("EISDIR");
+    expect(await sleep("test-resume")).toBe("EISDIR");
+    expect(await sleep("abort-image")).toMatch(/^EBUSY: .* swap space/);
+    expect(await sleep("s4-platform")).toBe("EISDIR");
   });
 });
 

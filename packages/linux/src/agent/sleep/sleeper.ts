@@ -19,6 +19,8 @@ export interface SleeperOptions {
   readonly port: string;
   /** Where /sys/power is. */
   readonly power?: string;
+  /** Swap space in use: what /proc/swaps says, unless given. */
+  readonly swaps?: () => Promise<readonly string[]>;
 }
 
 /** The sleep as it ended. */
@@ -34,6 +36,8 @@ export class Sleeper {
   readonly #options: SleeperOptions;
   /** There may be images of /dev/snapshot on the swap disk. */
   #hasImages = false;
+  /** Swap space may be taken by an image's pages that nobody gives back: a swapoff(2) would look for their owner for ever. */
+  #hasStrandedPages = false;
   #wasInS3 = false;
 
   constructor(options: SleeperOptions) {
@@ -58,22 +62,36 @@ export class Sleeper {
   }
 
   async #sleep(way: SleepWay, whileLive: () => Promise<void>): Promise<SleepEnd> {
+    if (this.#hasStrandedPages && WITHOUT_SWAP.includes(way)) {
+      throw new Error(
+        "EBUSY: the kernel has not given the swap space of an earlier image back, in this life nobody can",
+      );
+    }
     if (this.#hasImages) await forgetImages(this.#options.sys);
     this.#hasImages = way === "uswsusp-twice";
     this.#wasInS3 ||= way === "s3" || way === "hybrid";
     if (way === "uswsusp" || way === "uswsusp-twice") return runSnapshot(way, this.#options, whileLive);
     try {
       await sleepBy(way, this.#options);
+      this.#hasStrandedPages ||= way === "hybrid";
+    } catch (error) {
+      this.#hasStrandedPages ||= way === "test-resume";
+      throw error;
     } finally {
-      if (way === "test-resume") for (const path of await swapsInUse()) markAsSwap(path);
+      if (way === "test-resume") for (const path of await swapsOf(this.#options)) markAsSwap(path);
     }
     return { error: null, isSecondLife: false };
   }
 }
 
+const swapsOf = ({ swaps = swapsInUse }: SleeperOptions): Promise<readonly string[]> => swaps();
+
+/** Ways that begin with a swapoff(2). */
+const WITHOUT_SWAP: readonly SleepWay[] = ["uswsusp", "uswsusp-twice", "abort-image"];
+
 async function sleepBy(way: PowerFileWay, options: SleeperOptions): Promise<void> {
   const enter = (): Promise<void> => enterState(sleepPlans[way], options.power ?? "/sys/power");
-  if (way === "abort-image") return withoutSwap(options.sys, await swapsInUse(), enter);
+  if (way === "abort-image") return withoutSwap(options.sys, await swapsOf(options), enter);
   if (way === "abort-freeze") return abortAfter(options.gpus, options, enter);
   // QEMU's clock rings no bell that an idle machine hears: it is woken by its power button, or by a byte on the port.
   if (way === "s2idle") return whileWakingBySerialPort(options.port, enter);
