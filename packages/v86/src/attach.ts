@@ -165,14 +165,12 @@ class AttachedGpu implements V86Gpu {
     const before = virtio.save();
     virtio.restore(field(fields, "virtio"));
     try {
-      this.#line?.restore(false);
-      this.#asserted = false;
+      // The line follows, as far as its level is another than before.
       pci.restore(field(fields, "pci"));
     } catch (error) {
       virtio.restore(before);
       throw error;
     }
-    this.#line?.set(this.#asserted);
   }
 
   #attach(cpu: V86Cpu): void {
@@ -210,17 +208,32 @@ class AttachedGpu implements V86Gpu {
       reboot();
     };
     hookStates(cpu, {
-      save: () => this.#guard<Uint8Array | null>(() => this.save(), null),
+      save: () => this.#saveWithMachine(),
       restore: (state) => this.#restoreWithMachine(state),
     });
+  }
+
+  /** Null, and a word about it, where the device can't be saved now: the machine's state is worth having without it. */
+  #saveWithMachine(): Uint8Array | null {
+    try {
+      return this.save();
+    } catch (error) {
+      this.#tell(
+        `the machine's state is saved without the GPU: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      return null;
+    }
   }
 
   /** v86 has taken its own state on: there is no way back, so a state without a good one of ours gets an empty device. */
   #restoreWithMachine(state: Uint8Array | null): void {
     this.#guard(() => {
       try {
+        // v86 has restored its interrupt controller: what was known of the lines is over.
+        this.#line?.restore(false);
         if (state === null) throw new GpuError("EINVAL", "the machine's saved state holds none of the GPU");
         this.restore(state);
+        this.#line?.restore(this.#asserted);
       } catch (error) {
         const { virtio, pci } = this.#requireParts();
         pci.reset();

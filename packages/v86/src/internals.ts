@@ -8,7 +8,7 @@ import { GpuError } from "@virtgpu/core/base";
 
 /** The versions of the npm package v86 that this package was made for, and the one it is tested with. */
 export const V86_VERSIONS: { readonly range: string; readonly tested: string } = {
-  range: ">=0.5.319 <0.6.0",
+  range: ">=0.5.450 <0.6.0",
   tested: "0.5.462",
 };
 

@@ -68,7 +68,7 @@ export class InterruptLine {
     if (this.#depth === 0) this.#deliver();
   }
 
-  /** After a restore, when the interrupt controller has its old state again: the level as it has to be. */
+  /** After v86 has restored its interrupt controller: forgets all levels but this, which the controller is told when it is safe. */
   restore(asserted: boolean): void {
     this.#up.clear();
     this.#due.clear();

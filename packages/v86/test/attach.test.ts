@@ -1,9 +1,10 @@
 /**
  * The device in v86's machine, without a guest's kernel: the bus, ports, memory and saved states are v86's own.
  */
+import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import type { DisplaySink } from "@virtgpu/core/device";
-import { attachVirtioGpu, type V86Emulator } from "../src/index.ts";
+import { V86_VERSIONS, attachVirtioGpu, type V86Emulator } from "../src/index.ts";
 import { openCpu } from "../src/internals.ts";
 import { BareMachine } from "./support/bare-machine.ts";
 
@@ -167,6 +168,13 @@ describe("a virtio-gpu in v86", () => {
     expect(() => openCpu(emulator)).toThrow(/it has no .*cpu\.reboot_internal.*0\.5\.462 is tested/);
   });
 
+  it("names the versions that its package names", () => {
+    const manifest: { peerDependencies: { v86: string }; devDependencies: { v86: string } } = JSON.parse(
+      readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+    );
+    expect(V86_VERSIONS).toEqual({ range: manifest.peerDependencies.v86, tested: manifest.devDependencies.v86 });
+  });
+
   it("refuses what is no emulator", () => {
     expect(() => attachVirtioGpu({} as V86Emulator)).toThrow("an instance of v86's class V86");
   });
@@ -193,6 +201,21 @@ describe("a saved state of v86", () => {
     expect(machine.gpu.screenshot(0)?.width).toBe(100);
     await machine.emulator.restore_state(state);
     expect(machine.gpu.screenshot(0)).toEqual(before);
+  });
+
+  it("is taken without the GPU where that can't be saved now, which harms neither", async () => {
+    const machine = await create();
+    await showPicture(machine);
+    const { device } = machine.gpu;
+    const save = device.save.bind(device);
+    device.save = () => {
+      throw new Error("not now");
+    };
+    expect((await machine.emulator.save_state()).byteLength).toBeGreaterThan(0);
+    device.save = save;
+    expect(machine.problems.join()).toContain("saved without the GPU: not now");
+    expect(machine.gpu.stopReason).toBeNull();
+    expect(pixel(machine, 7, 40)).toEqual([0x55, 40, 7, 255]);
   });
 
   it("without the GPU leaves an empty device, and says so", async () => {

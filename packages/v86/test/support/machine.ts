@@ -31,6 +31,7 @@ export class TestMachine {
   readonly emulator: V86;
   readonly gpu: V86Gpu;
   readonly problems: string[] = [];
+  readonly #started: Promise<void>;
   #output = "";
   #waiter: (() => void) | null = null;
 
@@ -43,13 +44,14 @@ export class TestMachine {
       initrd: image(files.initrd),
       cmdline: `${files.commandLine} ${options.arguments ?? ""}`,
       memory_size: MEMORY_BYTES,
-      vga_memory_size: 8 << 20,
+      vga_memory_size: 16 << 20,
       net_device: NO_NETWORK,
       disable_speaker: true,
       autostart: true,
       ...(options.disk === undefined ? {} : { hda: { buffer: options.disk } }),
       ...(options.state === undefined ? {} : { initial_state: { buffer: options.state } }),
     });
+    this.#started = new Promise((resolve) => this.emulator.add_listener("emulator-started", () => resolve()));
     this.emulator.add_listener("serial0-output-byte", (byte) => {
       this.#output += String.fromCharCode(byte);
       options.hear?.(String.fromCharCode(byte));
@@ -62,13 +64,9 @@ export class TestMachine {
   static async boot(options: MachineOptions = {}): Promise<TestMachine> {
     const machine = new TestMachine(options, options.files ?? (await prepareV86Guest()));
     await machine.gpu.attached;
-    if (options.state !== undefined) await machine.loaded();
+    if (options.state !== undefined) await machine.#started;
     else if (options.resumes !== true) await machine.heard(SHELL_PROMPT);
     return machine;
-  }
-
-  async loaded(): Promise<void> {
-    await new Promise<void>((resolve) => this.emulator.add_listener("emulator-started", () => resolve()));
   }
 
   /** All that came over the serial port. */
