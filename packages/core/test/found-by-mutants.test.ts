@@ -62,6 +62,21 @@ describe("a freeze", () => {
   });
 });
 
+describe("the word that a hibernation is coming", () => {
+  it("has a driver that lost its memory with its device reserve what the thaw will need", async () => {
+    const bench = await start();
+    bench.host.transport.faults.reset = { kind: "never" };
+    bench.host.breakDevice();
+    await bench.machine.clock.advance(60_000);
+    expect(bench.gpu.state).toBe("lost");
+    const { allocator } = bench.machine;
+    const before = allocator.allocatedBytes;
+    await bench.run(bench.gpu.power.notify("HIBERNATION_PREPARE"));
+    expect(allocator.allocatedBytes).toBeGreaterThan(before);
+    await bench.run(bench.gpu.power.notify("POST_HIBERNATION"));
+  });
+});
+
 describe("a picture", () => {
   it("that an output is given is flushed, for hosts that show nothing before", async () => {
     const bench = await start();

@@ -108,6 +108,8 @@ export class InterleavedDesktop {
   readonly bench: DriverBench;
   readonly #held: Map<string, Held> = new Map();
   readonly #outputs: (string | null)[] = [null, null];
+  /** Lenders whose buffer was freed. */
+  #givenBack: FakeExporter[] = [];
   #cursor: { name: string | null; x: number; y: number } = { name: null, x: 0, y: 0 };
   #isRemoved = false;
   #isFreed = false;
@@ -138,16 +140,36 @@ export class InterleavedDesktop {
     return desktop;
   }
 
+  /** Draws what there should be and is not; shows and points at it as in the beginning. */
   async #draw(): Promise<void> {
-    await this.#create("left", 32, 16, "image");
-    await this.#create("spare", 32, 16, "image");
-    await this.#create("right", 16, 16, "blob");
-    await this.#create("pointer", CURSOR_SIZE, CURSOR_SIZE, "image");
-    await this.#create("other pointer", CURSOR_SIZE, CURSOR_SIZE, "image");
-    await this.#import("lent");
+    const create = async (name: string, width: number, height: number, storage: "image" | "blob"): Promise<void> => {
+      if (!this.#has(name)) await this.#create(name, width, height, storage);
+    };
+    await create("left", 32, 16, "image");
+    await create("spare", 32, 16, "image");
+    await create("right", 16, 16, "blob");
+    await create("pointer", CURSOR_SIZE, CURSOR_SIZE, "image");
+    await create("other pointer", CURSOR_SIZE, CURSOR_SIZE, "image");
+    if (!this.#has("lent")) await this.#import("lent");
     await this.#show(0, "left");
     await this.#show(1, "right");
     await this.#point("pointer", 3, 4);
+  }
+
+  /** Frees what operations made, makes again what they freed, and forgets what was written down: for a long life. */
+  async tidyUp(): Promise<void> {
+    const { bench } = this;
+    for (const name of [...this.#held.keys()]) if (/ \d+$/.test(name)) await this.#free(name);
+    await bench.machine.clock.settle();
+    for (const exporter of this.#givenBack.splice(0)) {
+      expect(exporter.mapped, "mappings of memory that was given back").toBe(0);
+      bench.machine.allocator.free(exporter.pages);
+    }
+    await bench.run(this.#draw());
+    bench.host.log.clear();
+    bench.machine.recorder.clear();
+    bench.host.commands.forgetLog();
+    bench.machine.allocator.forgetHistory();
   }
 
   // --- Operations: the model at once, the driver with it ---
@@ -241,14 +263,15 @@ export class InterleavedDesktop {
 
   async #free(name: string): Promise<void> {
     if (!this.#has(name)) return;
-    const { handle } = this.#get(name);
+    const held = this.#get(name);
     this.#held.delete(name);
+    if (held.exporter !== null) this.#givenBack.push(held.exporter);
     this.#isFreed = true;
     this.#outputs.forEach((shown, output) => {
       if (shown === name) this.#outputs[output] = null;
     });
     if (this.#cursor.name === name) this.#cursor.name = null;
-    handle.destroy();
+    held.handle.destroy();
   }
 
   #plug(turn: number): void {

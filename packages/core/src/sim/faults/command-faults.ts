@@ -147,6 +147,11 @@ export class CommandFaults {
     this.#rules = [];
   }
 
+  /** Forgets the commands seen so far; they stay counted. */
+  forgetLog(): void {
+    this.#log = [];
+  }
+
   /** Takes note of a command; says what is to happen to it, or null. For the queue. */
   see(queue: number, request: Uint32Array, byteLength: number): { command: SeenCommand; effect: CommandEffect | null } {
     this.#count += 1;

@@ -24,7 +24,8 @@ export class FaultyAllocator implements PageAllocator {
   onFree: ((pages: Pages) => void) | null = null;
   readonly #inner: PageAllocator;
   readonly #live: Set<Pages> = new Set();
-  readonly #history: Allocation[] = [];
+  #history: Allocation[] = [];
+  #forgotten = 0;
   #failFrom = Infinity;
   #failTo = Infinity;
   #frees = 0;
@@ -40,7 +41,7 @@ export class FaultyAllocator implements PageAllocator {
 
   /** Requests so far, failed ones included. */
   get attempts(): number {
-    return this.#history.length;
+    return this.#forgotten + this.#history.length;
   }
 
   /** Calls of `free` so far. */
@@ -55,7 +56,13 @@ export class FaultyAllocator implements PageAllocator {
 
   /** The requests, from the one after `since` on (an {@link attempts} taken before). */
   history(since: number = 0): readonly Allocation[] {
-    return this.#history.slice(since);
+    return this.#history.slice(Math.max(0, since - this.#forgotten));
+  }
+
+  /** Forgets the requests so far; they stay counted. */
+  forgetHistory(): void {
+    this.#forgotten += this.#history.length;
+    this.#history = [];
   }
 
   /** What is out now. */
