@@ -33,6 +33,10 @@ function kernelWords(options: LinuxVmOptions): string {
     "mitigations=off",
     // A busy host delivers ticks late; a kernel that checks for them then takes the timer for broken and panics.
     "no_timer_check",
+    // Nor is a processor that stood still for a while the kernel's fault there.
+    "watchdog_thresh=60",
+    // The kernel tries out its ciphers at each start: seconds where every instruction is emulated.
+    "cryptomgr.notests",
     ...options.commandLine,
     ...(options.agent.length === 0 ? [] : ["--", ...options.agent]),
   ];

@@ -3,7 +3,6 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
 import { GpuError } from "@virtgpu/core/base";
 import { cached, keyOf } from "./cache.ts";
 import { type CpioMember, writeCpio } from "./cpio.ts";
@@ -72,9 +71,10 @@ export async function makeInitramfs(modulesFolder: string, busybox: string, choi
   const inEarly = new Set(early.modules.map((module) => module.name));
   const late = all.modules.filter((module) => !inEarly.has(module.name));
   const archive = writeCpio(members(readFileSync(busybox), early.modules, late));
-  return cached("initramfs", `${keyOf(archive)}.cpio.gz`, async (work) => {
+  // As it is: to unpack it would take an emulated machine longer than to copy it.
+  return cached("initramfs", `${keyOf(archive)}.cpio`, async (work) => {
     const path = join(work, "initramfs");
-    writeFileSync(path, gzipSync(archive, { level: 6 }));
+    writeFileSync(path, archive);
     return path;
   });
 }

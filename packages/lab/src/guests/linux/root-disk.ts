@@ -18,6 +18,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GpuError } from "@virtgpu/core/base";
 import { makeFolder } from "../../make-folder.ts";
+import { type AgentBundler, findBundler } from "./agent-bundle.ts";
 import { cached, keyOf } from "./cache.ts";
 import { runProgram } from "./programs.ts";
 
@@ -28,7 +29,10 @@ export interface OtherAgent {
 }
 
 const AGENT_PACKAGE = "@virtgpu/linux";
-const AGENT_MAIN = "dist/agent/main.js";
+const AGENT_FOLDER = "dist/agent";
+const AGENT_MAIN = `${AGENT_FOLDER}/main.js`;
+/** Modules that are started by themselves, and look for each other in one folder. */
+const AGENT_STARTS = [AGENT_MAIN, `${AGENT_FOLDER}/sleep/snapshot-main.js`];
 
 /** Room for what ext4 itself needs, in bytes. */
 const OVERHEAD = 4 << 20;
@@ -196,15 +200,33 @@ function ownAgentFiles(): { files: AppFile[]; main: string } {
   return { files, main };
 }
 
+/** Our own modules are in the bundle; the others find their files by their places. */
+function isNotBundled({ path }: AppFile): boolean {
+  return !/^node_modules\/@virtgpu\/[^/]+\/dist\//.test(path);
+}
+
+async function addBundle(bundler: AgentBundler, files: readonly AppFile[], tree: string): Promise<void> {
+  const starts = AGENT_STARTS.map((name) => join("node_modules", AGENT_PACKAGE, name));
+  const sources = files.filter(({ path }) => starts.includes(path)).map(({ source }) => source);
+  const folder = join(tree, "node_modules", AGENT_PACKAGE, AGENT_FOLDER);
+  makeFolder(folder);
+  for (const [name, bytes] of await bundler.bundle(sources)) writeFileSync(join(folder, name), bytes);
+}
+
 /** The agent's disk: @virtgpu/linux with what it needs, or another program. */
-export async function makeAgentDisk(other: OtherAgent | null): Promise<string> {
+export async function makeAgentDisk(
+  other: OtherAgent | null,
+  findsBundler: () => Promise<AgentBundler | null> = findBundler,
+): Promise<string> {
   const { files, main } = other === null ? ownAgentFiles() : { files: filesBelow(other.folder, "."), main: other.main };
   files.sort((one, another) => (one.path < another.path ? -1 : 1));
+  const bundler = other === null ? await findsBundler() : null;
   const inputs = files.flatMap(({ path, source }) => [path, readFileSync(source)]);
-  return cached("app", `${keyOf(main, ...inputs)}.ext4`, async (work) => {
+  return cached("app", `${keyOf(main, bundler?.version ?? "", ...inputs)}.ext4`, async (work) => {
     const tree = join(work, "tree");
     makeFolder(tree);
-    for (const { path, source } of files) {
+    if (bundler !== null) await addBundle(bundler, files, tree);
+    for (const { path, source } of bundler === null ? files : files.filter(isNotBundled)) {
       makeFolder(dirname(join(tree, path)));
       cpSync(source, join(tree, path), { dereference: true });
       chmodSync(join(tree, path), 0o644);
