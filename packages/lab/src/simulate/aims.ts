@@ -43,6 +43,9 @@ const newCursor: readonly Deed[] = [
 ];
 const setCursor: Deed = { op: "setCursor", output: 0, slot: CURSOR_SLOT, hot: 7 };
 const moveCursor: Deed = { op: "moveCursor", output: 0, x: 31, y: 17 };
+const createContext: Deed = { op: "createContext", context: 0 };
+const useContext: Deed = { op: "useContext", context: 0 };
+const freeContext: Deed = { op: "freeContext", context: 0 };
 const otherMonitors: readonly Deed[] = [
   { op: "monitor", output: 0, size: { width: 1280, height: 720 } },
   { op: "monitor", output: 0, size: { width: 64, height: 48 } },
@@ -63,6 +66,10 @@ const PROVOCATIONS: ReadonlyMap<number, Provocation> = new Map<number, Provocati
   [GpuCommand.RESOURCE_FLUSH, { before: [free, createImage, show], deeds: [draw] }],
   [GpuCommand.RESOURCE_ASSIGN_UUID, { before: [free, createImage], deeds: [{ op: "uuid", slot: SLOT }] }],
   [GpuCommand.UPDATE_CURSOR, { before: newCursor, deeds: [setCursor] }],
+  [GpuCommand.GET_CAPSET_INFO, { before: [], deeds: [{ op: "capsets" }] }],
+  [GpuCommand.CTX_CREATE, { before: [freeContext], deeds: [createContext] }],
+  [GpuCommand.CTX_DESTROY, { before: [freeContext, createContext], deeds: [freeContext] }],
+  [GpuCommand.SUBMIT_3D, { before: [freeContext, createContext, useContext], deeds: [useContext] }],
   [GpuCommand.MOVE_CURSOR, { before: [...newCursor, setCursor], deeds: [moveCursor] }],
 ]);
 
@@ -75,6 +82,7 @@ const ASKED_AT_PROBE: ReadonlySet<number> = new Set([GpuCommand.GET_DISPLAY_INFO
 /** Why no machine gets into a cell; null where some do. */
 export function whyUnreachable({ type, phase }: Cell): string | null {
   if (phase === "probe" && !ASKED_AT_PROBE.has(type)) return "a driver that is being loaded has nothing to show yet";
+  if (phase === "restore" && type === GpuCommand.SUBMIT_3D) return "what was done on the host's GPU is lost by then";
   return null;
 }
 

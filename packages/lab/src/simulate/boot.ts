@@ -3,8 +3,8 @@
  * code. Nothing of it outlives the power, but what is on the disk: the next boot has a machine of its own.
  */
 import { GpuError } from "@virtgpu/core/base";
-import { type GpuBuffer, VirtioGpu, type VirtioGpuOptions } from "@virtgpu/core/driver";
-import type { DeviceOutput, VirtioGpuDeviceOptions } from "@virtgpu/core/device";
+import { type GpuBuffer, type RenderContext, VirtioGpu, type VirtioGpuOptions } from "@virtgpu/core/driver";
+import { type DeviceOutput, MemoryRenderer, type VirtioGpuDeviceOptions } from "@virtgpu/core/device";
 import { PAGE_BYTES, type Pages, type PagesRecord } from "@virtgpu/core/memory";
 import { type SeededRandom, SimMachine } from "@virtgpu/core/sim";
 import { type SleepPlatform, type SleepResult, SystemSleep } from "@virtgpu/core/sleep";
@@ -12,6 +12,7 @@ import { readPciCapabilities } from "@virtgpu/core/virtio";
 import { generateEdid, PciPm, PciPmcsr, type PciPowerState } from "@virtgpu/core/wire";
 import type { ImageFiles } from "../image/index.ts";
 import { BootClock } from "./boot-clock.ts";
+import { adoptContexts } from "./contexts.ts";
 import { demand } from "./failure.ts";
 import type { Guest } from "./guest.ts";
 import { type FoundImage, removeImage, type Snapshot, writeSnapshot } from "./image.ts";
@@ -52,6 +53,7 @@ export class Boot {
   readonly platform: SimulatedPlatform;
   readonly files: ImageFiles;
   readonly handles: Map<string, GpuBuffer> = new Map();
+  readonly contexts: Map<string, RenderContext> = new Map();
   readonly lenders: Map<string, Lender> = new Map();
   readonly operations: Set<Operation> = new Set();
   system: SystemSleep;
@@ -97,7 +99,8 @@ export class Boot {
 
   get gpuOptions(): VirtioGpuOptions {
     const { transport, allocator, dma } = this.sim;
-    return { transport, allocator, dma, clock: this.clock, queueSizeMax: QUEUE_SIZE };
+    const policy = this.guest.plan.loses ? "lose" : "veto";
+    return { transport, allocator, dma, clock: this.clock, queueSizeMax: QUEUE_SIZE, policy };
   }
 
   /** A driver takes the device. */
@@ -143,6 +146,7 @@ export class Boot {
       Object.assign(buffer, { isPending: false, stale: null, storage: this.handles.get(buffer.key)?.storage });
     }
     demand(unclaimed.size === 0, () => `the image's driver has more than its user: ${[...unclaimed].join(", ")}`);
+    adoptContexts(model, this, gpu);
     this.#use(gpu);
   }
 
@@ -310,6 +314,7 @@ export function deviceOf(host: HostPlan, random: SeededRandom): VirtioGpuDeviceO
     keepResourcesOverReset: host.keeps,
     edidOf,
     ...(host.uuid ? { random } : {}),
+    ...(host.renders ? { renderer: new MemoryRenderer() } : {}),
     ...(host.memoryBytes === null ? {} : { hostMemoryBytesMax: host.memoryBytes }),
   };
 }

@@ -4,6 +4,7 @@ import type { GpuBuffer, VirtioGpu } from "@virtgpu/core/driver";
 import { CURSOR_SIZE, Format } from "@virtgpu/core/wire";
 import { cursorPattern, pattern } from "../scenarios/suspend/pixels.ts";
 import type { Boot } from "./boot.ts";
+import { performContextDeed } from "./contexts.ts";
 import { demand } from "./failure.ts";
 import type { Guest } from "./guest.ts";
 import { performHostDeed } from "./host-deeds.ts";
@@ -30,6 +31,7 @@ export function perform(guest: Guest, deed: Deed): void {
   if (gpu === null) return;
   const up: Up = { guest, boot, gpu };
   if ("slot" in deed) performBufferDeed(up, deed);
+  else if ("context" in deed) performContextDeed(guest, boot, gpu, deed);
   else performOtherDeed(up, deed);
 }
 
@@ -93,6 +95,8 @@ function performOtherDeed({ guest, boot, gpu }: Up, deed: Deed): void {
       );
     case "hideCursor":
       return changeCursor({ guest, boot, gpu }, deed.output, { key: null }, (cursor) => cursor.hide());
+    case "capsets":
+      return boot.track("the capability sets", gpu.rendering.capsets(), { forgives: ({ code }) => code === "ENOTSUP" });
     case "recover":
       // It is in the way of a sleep that begins meanwhile.
       guest.disturb("fault");
@@ -126,7 +130,7 @@ function isOne(error: GpuError, codes: readonly ErrorCode[]): boolean {
 function newBuffer({ guest }: Up, slot: number, size: Size): ModelBuffer {
   const byteLength = size.width * size.height * 4;
   const buffer: ModelBuffer = {
-    key: guest.newKey(),
+    key: guest.newKey("buffer"),
     slot,
     size,
     storage: null,
@@ -326,6 +330,7 @@ function reload({ guest, boot, gpu }: Up): void {
   boot.gpu = null;
   guest.model.forgetAll();
   boot.handles.clear();
+  boot.contexts.clear();
   boot.operations.clear();
   const again = async (): Promise<void> => {
     await gpu.remove();

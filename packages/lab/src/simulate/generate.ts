@@ -6,6 +6,7 @@ import { PLATFORM_CALLS, PLATFORM_MOMENTS } from "./platform.ts";
 import {
   type Aside,
   COMMAND_FAULTS,
+  CONTEXTS,
   type Deed,
   type HostPlan,
   MACHINES,
@@ -63,26 +64,30 @@ export function generateSchedule(seed: number): Schedule {
 
 /** What a host can do. */
 function hostPlan(random: SeededRandom): HostPlan {
+  const keeps = random.chance(0.25);
   return {
     outputs: Array.from({ length: random.chance(0.8) ? OUTPUTS : 1 }, () => random.pick(MONITORS)),
     blob: random.chance(0.7),
     edid: random.chance(0.8),
     uuid: random.chance(0.7),
     memoryBytes: random.chance(0.12) ? random.between(1, 6) * 8192 : null,
-    keeps: random.chance(0.25),
+    keeps,
+    // Nothing keeps contexts over a reset.
+    renders: !keeps && random.chance(0.4),
   };
 }
 
 /** `isTarget`: the machine that a schedule's aims are for needs a host that can do all of it. */
 function machinePlan(random: SeededRandom, isTarget: boolean): MachinePlan {
   const transport = random.pick(["loopback", "loopback", "pci", "mmio"] as const);
-  const all = isTarget ? { blob: true, edid: true, uuid: true, keeps: false } : {};
+  const all = isTarget ? { blob: true, edid: true, uuid: true, keeps: false, renders: true } : {};
   const host = { ...hostPlan(random), memoryBytes: null, ...all };
   const iommu = random.chance(0.25);
   return {
     transport,
     iommu,
     // It knows no IOMMU.
+    loses: isTarget || random.chance(0.4),
     bootDriver: !iommu && random.chance(0.4),
     packed: random.chance(0.4),
     suspend: random.chance(0.5),
@@ -180,6 +185,7 @@ function pause(random: SeededRandom): Pause {
 // --- What users do ---
 
 function activity(random: SeededRandom): Deed {
+  if (random.chance(0.06)) return contextActivity(random);
   const slot = random.below(SLOTS);
   const output = random.below(OUTPUTS);
   const roll = random.below(100);
@@ -208,6 +214,14 @@ function activity(random: SeededRandom): Deed {
   if (roll < 98) return { op: "recover" };
   if (roll < 99) return random.chance(0.3) ? { op: "reload" } : { op: "migrate" };
   return { op: "spuriousInterrupt", what: random.pick(["control", "cursor", "config", "stale"] as const) };
+}
+
+function contextActivity(random: SeededRandom): Deed {
+  const context = random.below(CONTEXTS);
+  const roll = random.below(10);
+  if (roll < 4) return { op: "createContext", context };
+  if (roll < 6) return { op: "useContext", context };
+  return roll < 9 ? { op: "freeContext", context } : { op: "capsets" };
 }
 
 // --- What goes wrong ---

@@ -9,6 +9,7 @@ import { PAGE_BYTES } from "@virtgpu/core/memory";
 import { FORMATS } from "@virtgpu/core/wire";
 import { cursorPicture, differentPixels, pictureDifference } from "../scenarios/suspend/pixels.ts";
 import type { Boot } from "./boot.ts";
+import { inspectContexts } from "./contexts.ts";
 import { demand } from "./failure.ts";
 import type { Guest } from "./guest.ts";
 import { isBeyond, type ModelBuffer, type ModelOutput } from "./model.ts";
@@ -48,6 +49,7 @@ export function inspect(guest: Guest): void {
     const count = differentPixels(seen.rgba, cursorPicture(buffer.bytes));
     demand(count === 0, `${count} pixels of cursor ${output} are wrong`);
   });
+  inspectContexts(guest, boot, saved);
   inspectMonitors(guest, boot);
   inspectMemory(guest, boot);
 }

@@ -3,6 +3,7 @@
  * did not lend. With nothing wrong in host or machine, each of these is named and nothing else is.
  */
 import type { DeviceReport } from "@virtgpu/core/sleep";
+import { judgeContexts } from "./contexts.ts";
 import { demand } from "./failure.ts";
 import type { Guest } from "./guest.ts";
 import { isBeyond, type ModelBuffer } from "./model.ts";
@@ -27,6 +28,7 @@ export function judgeReports(guest: Guest, reports: readonly DeviceReport[]): vo
       demand(reason !== undefined, `"${key}" can't be on this host, and nobody is told`);
     else if (!isExcused(guest, buffer)) demand(reason === undefined, `"${key}" is said to be lost: ${reason}`);
   }
+  judgeContexts(guest, boot, lost);
   judgeViewers(guest, lost);
   const [rest] = lost;
   demand(rest === undefined, () => `"${rest?.[0]}" is said to be lost, and nobody has it: ${rest?.[1]}`);
@@ -54,7 +56,7 @@ function judgeViewers(guest: Guest, lost: Map<string, string>): void {
 
 /** Lost before the image was taken, and told of ever since. */
 function isOfThePast({ model }: Guest, object: string): boolean {
-  const [, key] = /"(buffer \d+)"$/.exec(object) ?? [];
+  const [, key] = /"((?:buffer|context) \d+)"$/.exec(object) ?? [];
   return key !== undefined && model.lostBefore.has(key);
 }
 
@@ -69,5 +71,5 @@ function idName({ boot }: Guest, key: string): string | null {
 
 /** Without the key, which names it a second time. */
 function nameOf(object: string): string {
-  return object.replace(/ "buffer \d+"$/, "");
+  return object.replace(/ "(buffer|context) \d+"$/, "");
 }

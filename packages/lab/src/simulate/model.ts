@@ -38,6 +38,18 @@ export interface ModelOutput {
   readonly rect: { readonly x: number; readonly y: number } & Size;
 }
 
+/** A context of the host's GPU. */
+export interface ModelContext {
+  readonly key: string;
+  readonly slot: number;
+  /** Its maker was not yet told what came of it. */
+  isPending: boolean;
+  /** Something was done in it, or at least tried. */
+  isUsed: boolean;
+  /** Its user knows that it is lost. */
+  isLost: boolean;
+}
+
 /** A cursor; `key` null: hidden. */
 export interface ModelCursor {
   readonly key: string | null;
@@ -54,6 +66,7 @@ const NO_CURSOR: ModelCursor = { key: null, hotX: 0, hotY: 0, x: 0, y: 0, isUnto
 /** See the file's head. */
 export class MachineModel {
   readonly buffers: Map<string, ModelBuffer> = new Map();
+  readonly contexts: Map<string, ModelContext> = new Map();
   readonly outputs: (ModelOutput | null)[];
   readonly cursors: ModelCursor[];
   /** Keys of what was lost before the image was taken. */
@@ -79,6 +92,7 @@ export class MachineModel {
   /** The user is another one, who knows of nothing. */
   forgetAll(): void {
     this.buffers.clear();
+    this.contexts.clear();
     this.outputs.fill(null);
     this.cursors.fill(NO_CURSOR);
     this.lostBefore.clear();
@@ -106,6 +120,7 @@ export class MachineModel {
   clone(): MachineModel {
     const copy = new MachineModel(this.outputs.length);
     for (const [key, buffer] of this.buffers) copy.buffers.set(key, { ...buffer, bytes: buffer.bytes.slice() });
+    for (const [key, context] of this.contexts) copy.contexts.set(key, { ...context });
     this.outputs.forEach((shown, output) => (copy.outputs[output] = shown));
     this.cursors.forEach((cursor, output) => (copy.cursors[output] = cursor));
     for (const key of this.lostBefore) copy.lostBefore.add(key);

@@ -4,6 +4,7 @@
  */
 import type { VirtualClock } from "@virtgpu/core/sim";
 import type { Boot } from "./boot.ts";
+import { lacksContexts } from "./contexts.ts";
 import { demand } from "./failure.ts";
 import type { Guest } from "./guest.ts";
 import { resumeHost, startHost } from "./host-deeds.ts";
@@ -111,7 +112,8 @@ async function mend(guest: Guest, boot: Boot, until: Until): Promise<void> {
   const { gpu } = boot;
   const isIdle = ![...guest.model.buffers.values()].some(({ storage }) => storage === "image");
   const isUnnoticed = guest.hasForgotten || (guest.wasReset && isIdle);
-  if (gpu === null || (gpu.state !== "lost" && !gpu.isHung && !isUnnoticed)) return;
+  const isWhole = gpu?.state !== "lost" && !gpu?.isHung && !isUnnoticed && !lacksContexts(guest, boot);
+  if (gpu === null || isWhole) return;
   // Of what it forgot nothing may be in use, so that nobody ever notices.
   if (isUnnoticed && boot.sim.host.isOn) boot.sim.host.resetDevice();
   let isDone = false;

@@ -7,6 +7,8 @@ import type { HibernationMode, PmTest, SleepTarget } from "@virtgpu/core/sleep";
 
 /** Buffers that a machine has room for. */
 export const SLOTS = 10;
+/** Contexts that a machine has room for. */
+export const CONTEXTS = 3;
 /** Outputs that a machine may have. */
 export const OUTPUTS = 2;
 /** How many machines there are. */
@@ -24,6 +26,8 @@ export interface HostPlan {
   readonly blob: boolean;
   readonly edid: boolean;
   readonly uuid: boolean;
+  /** It has a GPU of its own. */
+  readonly renders: boolean;
   /** Of all host copies together, in bytes; null: no limit that anybody could reach. */
   readonly memoryBytes: number | null;
   /** It keeps resources over a reset, as a vhost-user back end may. */
@@ -41,6 +45,8 @@ export interface MachinePlan {
   readonly iommu: boolean;
   /** Before an image's driver comes back, the boot kernel's uses the device, and leaves it as it is. */
   readonly bootDriver: boolean;
+  /** A sleep loses what was done on the host's GPU, instead of being forbidden by it. */
+  readonly loses: boolean;
   readonly host: HostPlan;
 }
 
@@ -87,6 +93,10 @@ export type Deed =
   | { readonly op: "takeLent"; readonly slot: number }
   | { readonly op: "giveLent"; readonly slot: number }
   | { readonly op: "endLent"; readonly slot: number }
+  | { readonly op: "createContext"; readonly context: number }
+  | { readonly op: "useContext"; readonly context: number }
+  | { readonly op: "freeContext"; readonly context: number }
+  | { readonly op: "capsets" }
   | { readonly op: "recover" }
   | { readonly op: "reload" }
   // What hosts and buses do.
