@@ -2,6 +2,7 @@
  * The process in which mutated code runs its tests (scripts/mutants-score.ts is its parent). First all tests without a
  * mutant, to learn which of them passes which place; then, for each order of the parent, one mutant until a test is red.
  */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { HarnessTest } from "./mutants-harness.ts";
 
 /** What a worker is told: which mutant, and how long its tests may take together, in milliseconds. */
@@ -90,6 +91,31 @@ export async function learn(tests: readonly HarnessTest[]): Promise<{ known: Kno
   return { known: known.sort((one, other) => one.ms - other.ms), red };
 }
 
+interface Learned {
+  readonly known: readonly { name: string; ms: number; calls: number; covers: readonly number[] }[];
+  readonly red: readonly string[];
+}
+
+/** What an earlier worker of the same program learned, or what is learned now and written down for the next one. */
+async function learnOnce(
+  tests: readonly HarnessTest[],
+  file: string,
+): Promise<{ known: KnownTest[]; red: readonly string[] }> {
+  if (!existsSync(file)) {
+    const { known, red } = await learn(tests);
+    const plain = known.map(({ test, ms, calls, covers }) => ({ name: test.name, ms, calls, covers: [...covers] }));
+    writeFileSync(file, JSON.stringify({ known: plain, red }));
+    return { known, red };
+  }
+  const { known, red }: Learned = JSON.parse(readFileSync(file, "utf8"));
+  const byName = new Map(tests.map((test) => [test.name, test]));
+  const again = known.flatMap(({ name, ms, calls, covers }): KnownTest[] => {
+    const test = byName.get(name);
+    return test === undefined ? [] : [{ test, ms, calls, covers: new Set(covers), kills: 0 }];
+  });
+  return { known: again, red };
+}
+
 /** Runs a mutant's tests: those that killed most per millisecond first. */
 async function judge(known: readonly KnownTest[], { mutant, budgetMs }: Order): Promise<Answer> {
   const covering = known
@@ -118,7 +144,7 @@ async function judge(known: readonly KnownTest[], { mutant, budgetMs }: Order): 
 /** The worker's life. */
 export async function work(tests: readonly HarnessTest[]): Promise<void> {
   const tell = (answer: Answer): void => void process.send?.(answer);
-  const { known, red } = await learn(tests);
+  const { known, red } = await learnOnce(tests, `${process.argv[1] ?? ""}.learned.json`);
   const covered = new Set(known.flatMap(({ covers }) => [...covers]));
   tell({ kind: "ready", tests: known.length, red, covered: [...covered] });
   process.on("message", (order: Order) => void judge(known, order).then(tell));

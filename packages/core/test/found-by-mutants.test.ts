@@ -19,7 +19,9 @@ describe("a freeze", () => {
   });
 
   it("waits for the cursor's queue as for the other one", async () => {
-    const bench = await start({ features: { suspend: true } });
+    // A device that is put to sleep by D3hot: nobody but the driver waits for anything.
+    const pci = { noSoftReset: true };
+    const bench = await start({ transport: "pci", pci, features: { suspend: false } });
     const cursor = await bench.buffer(64, 64);
     await bench.run(bench.gpu.output(0).cursor.set(cursor));
     bench.host.commands.inject({ queue: GpuQueue.CURSOR, times: Infinity, effect: { kind: "slow", ms: 300 } });

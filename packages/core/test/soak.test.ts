@@ -11,6 +11,8 @@ import { SeededRandom } from "../src/sim/seeded-random.ts";
 import { InterleavedDesktop, OPERATIONS, TARGETS_MAX, WAYS } from "./support/interleaving.ts";
 
 setFlagsFromString("--expose-gc");
+// Optimized code counts as heap, and there is more of it for hours.
+setFlagsFromString("--no-opt");
 const collect: () => void = runInNewContext("gc");
 
 /** How long. */

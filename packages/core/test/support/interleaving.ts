@@ -159,7 +159,7 @@ export class InterleavedDesktop {
   /** Frees what operations made, makes again what they freed, and forgets what was written down: for a long life. */
   async tidyUp(): Promise<void> {
     const { bench } = this;
-    for (const name of [...this.#held.keys()]) if (/ \d+$/.test(name)) await this.#free(name);
+    for (const name of this.#held.keys()) if (/ \d+$/.test(name)) await this.#free(name);
     await bench.machine.clock.settle();
     for (const exporter of this.#givenBack.splice(0)) {
       expect(exporter.mapped, "mappings of memory that was given back").toBe(0);
