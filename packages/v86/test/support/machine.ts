@@ -42,7 +42,7 @@ export class TestMachine {
       bios: image(files.bios),
       bzimage: image(files.kernel),
       initrd: image(files.initrd),
-      cmdline: `${files.commandLine} ${options.arguments ?? ""}`,
+      cmdline: `${files.commandLine} ${options.disk === undefined ? "" : "disk=yes"} ${options.arguments ?? ""}`,
       memory_size: MEMORY_BYTES,
       vga_memory_size: 16 << 20,
       net_device: NO_NETWORK,

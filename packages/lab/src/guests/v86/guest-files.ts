@@ -54,14 +54,15 @@ const VGA_MODULES = ["bochs"] as const;
 const COMMANDS =
   "sh mount hostname cat echo insmod getty login setsid cttyhack sleep mkswap swapon poweroff reboot dmesg ls dd sync od";
 
-/** Modules by the display that is to be driven, in the order to load them in. */
+/** Modules by what they are for, in the order to load them in. */
 interface ModuleLists {
+  readonly disk: readonly KernelModule[];
   readonly gpu: readonly KernelModule[];
   readonly vga: readonly KernelModule[];
 }
 
 function members(busybox: Buffer, kms: Buffer, lists: ModuleLists): CpioMember[] {
-  const files = new Map([...lists.gpu, ...lists.vga].map(({ name, bytes }) => [name, bytes]));
+  const files = new Map([...lists.disk, ...lists.gpu, ...lists.vga].map(({ name, bytes }) => [name, bytes]));
   const text = (path: string, contents: string, executable = false): CpioMember => ({
     kind: "file",
     path,
@@ -79,7 +80,7 @@ function members(busybox: Buffer, kms: Buffer, lists: ModuleLists): CpioMember[]
     text("etc/issue", `${GREETING}, Linux \\r on \\l\n\n`),
     text("etc/passwd", "root::0:0:root:/root:/bin/sh\n"),
     text("etc/group", "root:x:0:\n"),
-    ...(["gpu", "vga"] as const).map((list) =>
+    ...(["disk", "gpu", "vga"] as const).map((list) =>
       text(`modules/${list}`, lists[list].map(({ name }) => `${name}\n`).join("")),
     ),
     ...Array.from(files, ([name, bytes]): CpioMember => ({ kind: "file", path: `modules/${name}.ko`, bytes })),
@@ -88,14 +89,17 @@ function members(busybox: Buffer, kms: Buffer, lists: ModuleLists): CpioMember[]
 
 /** The archive as the kernel takes it. */
 async function makeInitrd(modulesFolder: string): Promise<string> {
-  const gpu = await collectModules(modulesFolder, [...DISK_MODULES, ...MODULES]);
-  const vga = await collectModules(modulesFolder, [...DISK_MODULES, ...VGA_MODULES]);
-  const lacking = gpu.missing.filter((name) => !DISK_MODULES.some((optional) => optional === name));
+  const disk = await collectModules(modulesFolder, DISK_MODULES);
+  const gpu = await collectModules(modulesFolder, MODULES);
+  const vga = await collectModules(modulesFolder, VGA_MODULES);
+  const lacking = gpu.missing;
   if (lacking.length > 0) {
     throw new GpuError("ENOENT", `the kernel has no module ${lacking.join(", ")} (in ${modulesFolder})`);
   }
   const busybox = readFileSync(join(await debianPackage("busybox-static", "i386"), "bin/busybox"));
-  const archive = writeCpio(members(busybox, await kmsProgram(), { gpu: gpu.modules, vga: vga.modules }));
+  const archive = writeCpio(
+    members(busybox, await kmsProgram(), { disk: disk.modules, gpu: gpu.modules, vga: vga.modules }),
+  );
   return cached("initramfs", `v86-${keyOf(archive)}.cpio.gz`, async (work) => {
     const path = join(work, "initramfs");
     writeFileSync(path, gzipSync(archive, { level: 6 }));
