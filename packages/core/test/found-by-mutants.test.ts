@@ -99,7 +99,8 @@ describe("a picture", () => {
     await bench.run(isCursor ? output.cursor.set(image) : output.show(image));
     const before = bench.host.commands.count;
     bench.host.commands.inject({ type: letsGo, effect: { kind: "slow", ms: 300 } });
-    await bench.freeze();
+    image.destroy();
+    await bench.machine.clock.advance(1000);
     const log = bench.host.commands.log(before);
     const dark = log.find(({ type }) => type === letsGo);
     const gone = log.find(({ type, resourceId }) => type === GpuCommand.RESOURCE_UNREF && resourceId === image.id);
