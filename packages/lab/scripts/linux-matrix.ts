@@ -163,7 +163,7 @@ async function runTimes(): Promise<void> {
         Math.ceil((3 * offscreen.count * offscreen.width * offscreen.height * 4) / (1 << 20)) + 640,
       );
       try {
-        const lived = await live(guest, { ram }, plain);
+        const lived = await live(guest, { ram, objects: offscreen.count }, plain);
         const [sleep] = lived.outcome.observations.map(judgeSleep);
         const { guestPicture = null, guestComplete = null, picture = null } = sleep?.times ?? {};
         const verdict = sleep?.verdict ?? "failed";

@@ -87,6 +87,7 @@ describe("the machine of a guest", () => {
     systemd: false,
     chain: ["s4-platform"],
     sceneBytes: 8 << 20,
+    objects: 24,
   };
 
   it("is q35, but where a sleep follows an S3", () => {

@@ -78,6 +78,7 @@ export function makeLinuxPlan(flags: LinuxFlags, kernel: KernelSource | null, ag
     systemd: flags.systemd === true,
     chain,
     sceneBytes: bytes,
+    objects: plan.offscreen.count,
   };
   return { plan, setup: { ...setup, ...hard.setup?.(setup) }, hard };
 }

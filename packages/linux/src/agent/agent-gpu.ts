@@ -95,6 +95,8 @@ export type OpenDriver = (options: {
   readonly way: string;
   /** Our driver's memory, e.g. "hugepages"; as the way has it unless given. */
   readonly memory?: string | undefined;
+  /** How many objects a scene is likely to have. */
+  readonly objects: number;
   /** The remedy is somebody else's work: the driver is taken away and given back around a sleep without our help. */
   readonly isUnboundByOthers?: boolean;
   /** A line for the console: what the lab's user may want to know, but no error. */

@@ -1,5 +1,5 @@
 /**
- * The agent in the guest: `node main.js --driver virtgpu|kernel [--way uio|vfio|pci-cfg] [--memory hugepages|pages|heap] [--port /dev/ttyS1] [--systemd]`. It draws scenes
+ * The agent in the guest: `node main.js --driver virtgpu|kernel [--way uio|vfio|pci-cfg] [--memory hugepages|pages|heap] [--port /dev/ttyS1] [--objects N] [--systemd]`. It draws scenes
  * with the driver under test, and puts the machine to sleep, as the lab at the other end of the serial port asks.
  */
 import { writeFileSync } from "node:fs";
@@ -23,6 +23,7 @@ interface Options {
   readonly driver: AgentDriver;
   readonly way: string;
   readonly memory: string | undefined;
+  readonly objects: number;
   readonly port: string;
   /** Sleeps are asked of systemd, and the remedy is a unit of its. */
   readonly systemd: boolean;
@@ -34,13 +35,15 @@ function readOptions(): Options {
       driver: { type: "string" },
       way: { type: "string" },
       memory: { type: "string" },
+      objects: { type: "string", default: "16" },
       port: { type: "string" },
       systemd: { type: "boolean" },
     },
   });
   const { driver, memory, way = driver === "kernel" ? "drm" : "uio", port = "/dev/ttyS1", systemd = false } = values;
   if (driver !== "virtgpu" && driver !== "kernel") throw new Error("EINVAL: --driver is virtgpu or kernel");
-  return { driver, way, memory, port, systemd };
+  if (!/^\d{1,6}$/.test(values.objects)) throw new Error("EINVAL: --objects is a number");
+  return { driver, way, memory, objects: Number(values.objects), port, systemd };
 }
 
 const sayOnConsole = (line: string): void => void process.stdout.write(`virtgpu-agent: ${line}\n`);
@@ -74,6 +77,7 @@ async function serve(options: Options, port: Port): Promise<void> {
   const gpus: AgentGpuDriver = await open({
     way: options.way,
     memory: options.memory,
+    objects: options.objects,
     say: sayOnConsole,
     isUnboundByOthers: options.systemd,
   });

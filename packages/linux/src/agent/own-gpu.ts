@@ -22,6 +22,8 @@ import type { Size } from "./protocol.ts";
 
 const MEMORY_KINDS: readonly MemoryKind[] = ["hugepages", "pages", "heap"];
 const CURSOR = 64;
+/** More would take longer, and the code no faster. */
+const REHEARSED_MAX = 256;
 
 /** A buffer, whether its memory is the driver's or lent. */
 class OwnObject implements GpuObject {
@@ -224,7 +226,7 @@ async function wakeReport(waking: Waking, now: () => number): Promise<WakeReport
 }
 
 /** Takes all virtio GPUs over: `way` is one of {@link WAYS}, `memory` a {@link MemoryKind}. */
-export const openOwnDriver: OpenDriver = async ({ way, memory, say }) => {
+export const openOwnDriver: OpenDriver = async ({ way, memory, objects, say }) => {
   const [wayChosen, memoryChosen] = [oneOf(WAYS, way), memory === undefined ? undefined : oneOf(MEMORY_KINDS, memory)];
   const addresses = listGpus();
   if (addresses.length === 0) throw new Error("ENODEV: there is no virtio GPU in this machine");
@@ -246,7 +248,7 @@ export const openOwnDriver: OpenDriver = async ({ way, memory, say }) => {
         }),
       );
     }
-    await rehearse(opened);
+    await rehearse(opened, Math.min(objects, REHEARSED_MAX));
   } catch (error) {
     for (const each of opened) await each.close();
     throw error;

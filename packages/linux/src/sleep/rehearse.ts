@@ -13,20 +13,19 @@ export interface RehearsingGpu extends SleepingGpu {
   };
 }
 
-/** Enough for the compiler to take the walk over all objects for worth its while. */
-const OBJECTS = 256;
 const ROUNDS = 2;
 const SIZE = { width: 16, height: 16 };
 
 /**
- * Puts the GPUs down and brings them back, with objects that are made for it and destroyed behind it. To be done before
- * anything is shown, as outputs go dark meanwhile. Throws GpuError where a GPU refuses or does not come back.
+ * Puts the GPUs down and brings them back, with so many objects on each that are made for it and destroyed behind it: from
+ * some 200 on the compiler takes the walk over them for worth its while. To be done before anything is shown, as outputs go dark
+ * meanwhile. Throws GpuError where a GPU refuses or does not come back.
  */
-export async function rehearse(gpus: readonly RehearsingGpu[]): Promise<void> {
+export async function rehearse(gpus: readonly RehearsingGpu[], objects = 16): Promise<void> {
   const sleep = new GpuSleep(gpus);
   const buffers: GpuBuffer[] = [];
   try {
-    for (const { gpu } of gpus) await make(gpu, buffers);
+    for (const { gpu } of gpus) await make(gpu, objects, buffers);
     await Promise.all(buffers.map((buffer) => buffer.flush()));
     for (let round = 0; round < ROUNDS; round += 1) {
       await sleep.freeze();
@@ -40,8 +39,8 @@ export async function rehearse(gpus: readonly RehearsingGpu[]): Promise<void> {
 }
 
 /** As many objects as there is memory for. */
-async function make(gpu: RehearsingGpu["gpu"], buffers: GpuBuffer[]): Promise<void> {
-  for (let made = 0; made < OBJECTS; made += 1) {
+async function make(gpu: RehearsingGpu["gpu"], objects: number, buffers: GpuBuffer[]): Promise<void> {
+  for (let made = 0; made < objects; made += 1) {
     try {
       buffers.push(await gpu.createBuffer(SIZE));
     } catch (error) {

@@ -36,6 +36,8 @@ export interface LinuxSetup {
   readonly chain: readonly SleepWay[];
   /** Bytes of all objects of all GPUs. */
   readonly sceneBytes: number;
+  /** Off-screen objects of each GPU. */
+  readonly objects: number;
 }
 
 /** Debian's smallest kernel that has what a driver needs. */
@@ -97,7 +99,7 @@ export async function prepareMachine(setup: LinuxSetup): Promise<LinuxVmOptions>
     agent: [
       "--driver",
       driver,
-      ...(driver === "virtgpu" ? ["--way", way, "--memory", memory] : []),
+      ...(driver === "virtgpu" ? ["--way", way, "--memory", memory, "--objects", String(setup.objects)] : []),
       ...(setup.systemd ? ["--systemd"] : []),
     ],
     rfb: true,
