@@ -36,7 +36,7 @@ const TESTS = [
   "packages/core/test/limits.test.ts",
 ];
 /** Machines of the tests' own, no part of what is delivered. */
-const NOT_MUTATED = /\.test\.ts$|\/index\.ts$|echo-|-bench\.ts$/;
+const NOT_MUTATED = /\.test\.ts$|\/index\.ts$|echo-|\/test-|-bench\.ts$/;
 /** Tests that need what the harness has not. */
 const NOT_RUN = /toMatchInlineSnapshot|\bvi\./;
 const SCORE_MIN = 80;
