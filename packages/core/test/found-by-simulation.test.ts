@@ -87,6 +87,26 @@ describe("an output", () => {
   });
 });
 
+describe("a host that forgets one command and answers the others", () => {
+  it("keeps nobody waiting about what that command was for", async () => {
+    const bench = await DriverBench.start(OPTIONS);
+    const image = await bench.show(0, 64, 48);
+    const other = await bench.buffer(32, 32);
+    const output = bench.gpu.output(0);
+    bench.host.commands.inject({ type: GpuCommand.SET_SCANOUT, effect: { kind: "drop" } });
+    bench.host.commands.inject({ type: GpuCommand.TRANSFER_TO_HOST_2D, effect: { kind: "slow", ms: 6000 } });
+    const both = Promise.allSettled([output.disable(), other.flush()]);
+    expect((await bench.run(both)).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    await bench.machine.clock.advance(2000);
+    expect(bench.gpu.isHung).toBe(true);
+    await bench.run(other.flush());
+    await expect(bench.run(output.show(image))).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    await bench.run(bench.gpu.recover());
+    expect(bench.gpu.isHung).toBe(false);
+    bench.expectShown(0, image);
+  });
+});
+
 describe("a buffer that is freed while its host is away", () => {
   it("is given back once, also when the device breaks before a host that keeps things was told", async () => {
     const bench = await DriverBench.start({ ...OPTIONS, variant: "keeps" });

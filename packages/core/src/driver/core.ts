@@ -485,9 +485,12 @@ export class GpuCore {
     const isOff =
       (kind === "scanout" && this.desired.scanouts[id] === null) ||
       (kind === "cursor" && this.desired.cursors[id]?.object === NO_CURSOR.object);
-    if (entity !== undefined) reconciler.touch(entity);
+    const facts = { device: this.label };
+    if (entity !== undefined && reconciler.isOverdue(entity))
+      this.waiters.reject(key, new GpuError("ETIMEDOUT", `the host owes an answer about ${key}`, facts));
+    else if (entity !== undefined) reconciler.touch(entity);
     else if (isOff) this.waiters.resolve(key);
-    else this.waiters.reject(key, new GpuError("ENODEV", `this host has no ${key}`, { device: this.label }));
+    else this.waiters.reject(key, new GpuError("ENODEV", `this host has no ${key}`, facts));
   }
 
   #message(level: "debug" | "info" | "warn" | "error", text: string): void {

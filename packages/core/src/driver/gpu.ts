@@ -172,9 +172,13 @@ export class VirtioGpu {
     return this.#core.lastError;
   }
 
-  /** Whether the host stopped answering. What is asked for now is refused with ETIMEDOUT, and follows when it answers. */
+  /**
+   * Whether the host stopped answering, or owes an answer whose deadline passed. What is asked for now, or what that answer
+   * is about, is refused with ETIMEDOUT, and follows when it answers.
+   */
   get isHung(): boolean {
-    return this.#core.session?.isHung ?? false;
+    const { session } = this.#core;
+    return session !== null && (session.isHung || session.isOverdue);
   }
 
   /** Whether a feature was negotiated: a bit number of GpuFeature or VirtioFeature. */

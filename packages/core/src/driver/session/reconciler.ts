@@ -190,6 +190,11 @@ export class Reconciler implements EntityListener {
     this.touch(host);
   }
 
+  /** See {@link Targets.isOverdue}. */
+  isOverdue(entity: HostEntity): boolean {
+    return this.#targets.isOverdue(entity);
+  }
+
   // --- Waiting ---
 
   /** Resolves when what is lit shows what it should, or is known not to. */

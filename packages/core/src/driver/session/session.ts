@@ -194,6 +194,11 @@ export class Session {
     return this.control.hung || this.cursor.hung;
   }
 
+  /** Whether the host owes an answer whose deadline passed, though it may give others: it may have forgotten that command. */
+  get isOverdue(): boolean {
+    return this.control.isOverdue || this.cursor.isOverdue;
+  }
+
   #start(): void {
     const { transport, tracer } = this.#parts;
     const { features, label: device } = this;
@@ -361,7 +366,7 @@ export class Session {
     try {
       if (!registersAreOurs(this.#parts.transport, this.#queues)) return false;
       // What it may have forgotten stays unknown until a reset.
-      if (this.control.isOverdue || this.cursor.isOverdue) return false;
+      if (this.isOverdue) return false;
       return (await sendCanary(this.sender, this.reconciler)) && this.ended === null;
     } catch (error) {
       if (error instanceof GpuError) return false;

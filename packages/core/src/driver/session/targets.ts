@@ -1,7 +1,7 @@
 /** What a host should have in the phase that a session is in: what is desired, as far as that can be, or nothing. */
 import type { DesiredState } from "../desired/desired-state.ts";
 import { type DesiredCursor, type DesiredScanout, NO_CURSOR, type ResourceObject } from "../desired/objects.ts";
-import type { HostCursor, HostResource, HostScanout } from "./host-state.ts";
+import type { HostCursor, HostEntity, HostResource, HostScanout } from "./host-state.ts";
 import type { Phase } from "./steps.ts";
 
 /** What is wanted, and what is lost for good. */
@@ -39,6 +39,13 @@ export class Targets {
     const wanted = this.#desired.cursors[index] ?? NO_CURSOR;
     const isShown = this.phase === "running" && !this.#isStuck(wanted.object, shown.object);
     return isShown ? wanted : { ...wanted, object: 0 };
+  }
+
+  /** Whether the host owes an answer about it, or about what it is to show, and may have forgotten that. */
+  isOverdue(entity: HostEntity): boolean {
+    if (entity.overdue || entity.kind === "resource" || entity.kind === "context") return entity.overdue;
+    const wanted = entity.kind === "scanout" ? this.scanout(entity)?.object : this.cursor(entity).object;
+    return this.#resources.get(wanted ?? 0)?.overdue === true;
   }
 
   /** What should be shown was given up, and what is shown has to go: then nothing is. */
