@@ -71,6 +71,8 @@ function inspectBuffer(guest: Guest, boot: Boot, buffer: ModelBuffer, held: Map<
   }
   // What its owner ended while no host could be told may stay on one that keeps things.
   if (buffer.lending === "ended" && guest.host.keeps) return;
+  // The boot kernel's driver may have made one of this id.
+  if (guest.hasStrangers && isBeyond(guest.host, buffer)) return;
   demand(!isBeyond(guest.host, buffer), `the host has "${buffer.key}", which it should not`);
   const isAttached = handle.isAttached && buffer.lending !== "away";
   demand(resource.entries.length > 0 === isAttached, () => `"${buffer.key}" is ${isAttached ? "not " : ""}attached`);
