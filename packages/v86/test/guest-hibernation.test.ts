@@ -42,7 +42,6 @@ describe("a guest whose driver does not know of hibernation", () => {
       await resumed.run("echo after the sleep >/dev/tty1");
       expect(resumed.gpu.screenshot(0)).not.toEqual(before);
       expect(await resumed.run("kms flip 10")).toContain("10 in ");
-      expect(await resumed.run("dmesg")).not.toMatch(/virtio_gpu.*(WARN|ERROR)|WARNING: .*virtgpu/);
       expect(resumed.problems).toEqual([]);
     },
     DEADLINE_MS,

@@ -23,7 +23,7 @@ const RESTORE_PROCESS = fileURLToPath(new URL("support/restore-process.ts", impo
 let machine: TestMachine;
 
 beforeAll(async () => {
-  machine = await TestMachine.boot({ outputs: [{ width: 1024, height: 768 }, null] });
+  machine = await TestMachine.boot({ outputs: [{ width: 1024, height: 768 }, null], rescueStaleDrivers: true });
 }, BOOT_MS);
 
 afterAll(async () => {
@@ -112,6 +112,16 @@ describe("Linux in v86", { timeout: STEP_MS }, () => {
     while (machine.gpu.screenshot(0)?.width !== 800) await machine.run("sleep 1");
     machine.gpu.resize(0, 1024, 768);
     while (machine.gpu.screenshot(0)?.width !== 1024) await machine.run("sleep 1");
+    expect(machine.problems).toEqual([]);
+  });
+
+  it("draws on after a sleep that resets the device under a driver which does not know of it", async () => {
+    await machine.run("echo devices >/sys/power/pm_test; echo freeze >/sys/power/state; echo none >/sys/power/pm_test");
+    const before = machine.gpu.screenshot(0);
+    expect(before).not.toBeNull();
+    await machine.run("echo after the sleep >/dev/tty1");
+    expect(machine.gpu.screenshot(0)).not.toEqual(before);
+    expect(await machine.run("kms flip 3")).toContain("3 in ");
     expect(machine.problems).toEqual([]);
   });
 
