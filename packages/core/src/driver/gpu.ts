@@ -172,13 +172,17 @@ export class VirtioGpu {
     return this.#core.lastError;
   }
 
-  /**
-   * Whether the host stopped answering, or owes an answer whose deadline passed. What is asked for now, or what that answer
-   * is about, is refused with ETIMEDOUT, and follows when it answers.
-   */
+  /** Whether the host stopped answering. What is asked for now is refused with ETIMEDOUT, and follows when it answers. */
   get isHung(): boolean {
-    const { session } = this.#core;
-    return session !== null && (session.isHung || session.isOverdue);
+    return this.#core.session?.isHung ?? false;
+  }
+
+  /**
+   * Whether the host owes an answer whose deadline passed, though it may give others. What is asked for about the same thing
+   * is refused with ETIMEDOUT, until it is given or the device is reset ({@link recover}).
+   */
+  get isOverdue(): boolean {
+    return this.#core.session?.isOverdue ?? false;
   }
 
   /** Whether a feature was negotiated: a bit number of GpuFeature or VirtioFeature. */

@@ -112,8 +112,9 @@ async function mend(guest: Guest, boot: Boot, until: Until): Promise<void> {
   const { gpu } = boot;
   const isIdle = ![...guest.model.buffers.values()].some(({ storage }) => storage === "image");
   const isUnnoticed = guest.hasForgotten || (guest.wasReset && isIdle);
-  const isWhole = gpu?.state !== "lost" && !gpu?.isHung && !isUnnoticed && !lacksContexts(guest, boot);
-  if (gpu === null || isWhole) return;
+  if (gpu === null) return;
+  const isWell = gpu.state !== "lost" && !gpu.isHung && !gpu.isOverdue;
+  if (isWell && !isUnnoticed && !lacksContexts(guest, boot)) return;
   // Of what it forgot nothing may be in use, so that nobody ever notices.
   if (isUnnoticed && boot.sim.host.isOn) boot.sim.host.resetDevice();
   let isDone = false;
