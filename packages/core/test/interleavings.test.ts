@@ -25,6 +25,7 @@ const ALL = process.env["VIRTGPU_INTERLEAVINGS"] === "all";
 const STRIDE = ALL ? 1 : 24;
 /** Cycles with two or three operations at random steps. */
 const RANDOM_RUNS = ALL ? 4000 : 40;
+const LIMIT = { timeout: ALL ? 7_200_000 : 180_000 };
 const SEED = Number(process.env["VIRTGPU_SEED"] ?? 1);
 
 interface Planned {
@@ -63,7 +64,7 @@ describe("an operation at every step of a sleep", () => {
     expect(steps.filter(({ unit }) => unit === "link").length).toBeGreaterThanOrEqual(30);
   });
 
-  it.each(OPERATIONS)("loses nothing and leaves nothing behind: %s", async (operation) => {
+  it.each(OPERATIONS)("loses nothing and leaves nothing behind: %s", LIMIT, async (operation) => {
     const wrong: string[] = [];
     for (const [index, way] of WAYS.entries()) {
       const stride = index === 0 ? 1 : STRIDE;
@@ -86,7 +87,7 @@ describe("several operations at random steps of a sleep", () => {
   const deed = fc.record({ at: step, operation, turn: fc.nat({ max: TARGETS_MAX - 1 }) });
   const unit = fc.constantFrom<Moment["unit"]>("command", "link");
 
-  it("lose nothing and leave nothing behind", async () => {
+  it("lose nothing and leave nothing behind", LIMIT, async () => {
     const property = fc.asyncProperty(
       fc.constantFrom(...WAYS),
       unit,
