@@ -65,10 +65,17 @@ describe("UPDATE_CURSOR", () => {
     expect(firstDifference(last?.rgba, rgbaOf(bytes, Format.B8G8R8A8))).toBe(-1);
   });
 
-  it("converts by the picture's format, opaque where that has no alpha (cursor-format)", () => {
-    const bytes = bench.picture(1, { ...SIZE, format: Format.X8B8G8R8 });
-    bench.cursor(update(1));
-    expect(firstDifference(last?.rgba, rgbaOf(bytes, Format.X8B8G8R8))).toBe(-1);
+  it("converts by the picture's format; X is alpha, as Linux's cursors need it (cursor-format)", () => {
+    for (const [format, withAlpha] of [
+      [Format.X8B8G8R8, Format.A8B8G8R8],
+      [Format.B8G8R8X8, Format.B8G8R8A8],
+      [Format.R8G8B8X8, Format.R8G8B8A8],
+      [Format.X8R8G8B8, Format.A8R8G8B8],
+    ] as const) {
+      const bytes = bench.picture(format, { ...SIZE, format });
+      bench.cursor(update(format));
+      expect(firstDifference(last?.rgba, rgbaOf(bytes, withAlpha))).toBe(-1);
+    }
   });
 
   it("applies hot spot and position but keeps the picture for an unknown id or another size", () => {

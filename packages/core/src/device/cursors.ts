@@ -35,6 +35,17 @@ export function cursorCommand(state: GpuState, lane: CommandLane): void {
   else state.sink?.updateCursor(scanoutId, cursor);
 }
 
+/**
+ * Linux makes cursors of dumb buffers, which are B8G8R8X8, and draws them with alpha: what a picture has no name for is
+ * its alpha here, as on QEMU.
+ */
+const WITH_ALPHA: ReadonlyMap<number, Format> = new Map([
+  [Format.B8G8R8X8, Format.B8G8R8A8],
+  [Format.X8R8G8B8, Format.A8R8G8B8],
+  [Format.R8G8B8X8, Format.R8G8B8A8],
+  [Format.X8B8G8R8, Format.A8B8G8R8],
+]);
+
 /** Tells a sink of all cursors as they are. */
 export function presentCursors(state: GpuState): void {
   for (const [output, cursor] of state.cursors.entries()) {
@@ -48,7 +59,7 @@ function takePicture(state: GpuState, cursor: Cursor, resource: Resource): void 
   const source = picture(state, resource);
   if (source === null) return;
   framebufferToRgba(
-    source,
+    { ...source, format: WITH_ALPHA.get(source.format) ?? source.format },
     { bytes: cursor.rgba, offset: 0, stride: STRIDE },
     { width: CURSOR_SIZE, height: CURSOR_SIZE, alpha: "keep" },
   );

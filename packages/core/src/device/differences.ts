@@ -155,7 +155,7 @@ export const DEVICE_DIFFERENCES: readonly DeviceDifference[] = [
     command: "UPDATE_CURSOR",
     condition: "the picture's format is not B8G8R8A8",
     qemu: effect("the bytes are taken as B8G8R8A8"),
-    ours: effect("converted by its format; opaque where that has no alpha"),
+    ours: effect("converted by its format; X is alpha, as Linux's cursors need it"),
     why: "the format says what the bytes are",
   },
   {
