@@ -70,7 +70,7 @@ export interface ReconcilerParts {
   readonly tracer: Tracer;
   readonly listener: ReconcilerListener;
   /** Objects whose contents are lost for good: they are not brought to this host. */
-  isLost(object: ResourceObject | ContextObject): boolean;
+  isLost: (this: void, object: ResourceObject | ContextObject) => boolean;
   /** Soon, once for many calls: {@link Reconciler.pump}. */
   pumpSoon(): void;
 }

@@ -7,7 +7,7 @@ import type { Phase } from "./steps.ts";
 /** What is wanted, and what is lost for good. */
 export interface TargetParts {
   readonly desired: DesiredState;
-  isLost(object: ResourceObject): boolean;
+  isLost: (this: void, object: ResourceObject) => boolean;
 }
 
 /** See the file's head. */
