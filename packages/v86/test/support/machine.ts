@@ -103,7 +103,8 @@ export class TestMachine {
     const from = this.#output.length;
     this.emulator.serial0_send(`${line}; echo do''ne\n`);
     const said = await this.heard("done\r\n", from, deadlineMs);
-    return said.slice(said.indexOf("\n") + 1);
+    // What is typed before the shell's prompt is echoed twice: by the terminal, then by the shell.
+    return said.slice(said.indexOf("\n", said.lastIndexOf("echo do''ne")) + 1);
   }
 
   /** Types a line and waits for an answer, leaving the program that it starts at work. */

@@ -38,8 +38,8 @@ describe("the agent's channel", () => {
     const drawn = agent.call("draw", { object: 1, seed: 2 });
     const flips = agent.call("flips", { output: 0, on: true });
     await port.says('{"id":2,"result":{"flips":3,"fai');
-    await port.says(`led":0}}\n{"id":1,"result":{"sha256":"${SHA}"}}\n`);
-    expect(await flips).toEqual({ flips: 3, failed: 0 });
+    await port.says(`led":0,"reason":null}}\n{"id":1,"result":{"sha256":"${SHA}"}}\n`);
+    expect(await flips).toEqual({ flips: 3, failed: 0, reason: null });
     expect(await drawn).toEqual({ sha256: SHA });
     expect(port.sent.map((line) => JSON.parse(line))).toEqual([
       { id: 1, call: "draw", with: { object: 1, seed: 2 } },
