@@ -223,8 +223,8 @@ ${rows.join("")}${AGAINST_THE_SERIES}`;
 const AGAINST_THE_SERIES = `
 A kernel with the "Virtio-GPU S4 support" series walks over 10, 100, 1,000 and 10,000 such objects in 1 ms, 35 ms, 130 ms and
 2.4 s, and its picture waits for all of them. It creates and attaches them, and uploads nothing that is not shown; ours also
-brings back what they hold. Under software emulation a driver in user space can't match its times: JavaScript runs some fifty times
-slower than on the machine itself, and after each wake QEMU translates it anew. Its picture does not wait for the number of objects.
+brings back what they hold. The driver in user space does not reach these times here: it is JavaScript on an emulated processor,
+and after each wake QEMU translates it anew. Its picture does not wait for the number of objects.
 `;
 
 /** Whether all sleeps of a life are well. */
