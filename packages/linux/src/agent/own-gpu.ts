@@ -22,7 +22,7 @@ import type { Size } from "./protocol.ts";
 
 const MEMORY_KINDS: readonly MemoryKind[] = ["hugepages", "pages", "heap"];
 const CURSOR = 64;
-/** More would take longer, and the code no faster. */
+/** A guest with many objects waits for no more than these. */
 const REHEARSED_MAX = 256;
 
 /** A buffer, whether its memory is the driver's or lent. */

@@ -17,9 +17,9 @@ const ROUNDS = 2;
 const SIZE = { width: 16, height: 16 };
 
 /**
- * Puts the GPUs down and brings them back, with so many objects on each that are made for it and destroyed behind it: from
- * some 200 on the compiler takes the walk over them for worth its while. To be done before anything is shown, as outputs go dark
- * meanwhile. Throws GpuError where a GPU refuses or does not come back.
+ * Puts the GPUs down and brings them back, with so many objects on each that are made for it and destroyed behind it: the
+ * walk over them is compiled with them. To be done before anything is shown, as outputs go dark meanwhile. Throws GpuError
+ * where a GPU refuses or does not come back.
  */
 export async function rehearse(gpus: readonly RehearsingGpu[], objects = 16): Promise<void> {
   const sleep = new GpuSleep(gpus);
